@@ -1,0 +1,37 @@
+"""What the platform asks of a gateway: a desired configuration, and commands that act once."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from contracts.frames import Milliseconds
+
+DOWN_MAX_BYTES: Final = 64 * 1024
+
+
+class CommandKind(StrEnum):
+    """Commands that an agent knows."""
+
+    TARE = "tare"
+    IDENTIFY = "identify"
+    REFILL_CHECK = "refill_check"
+    RESTART = "restart"
+    UPDATE = "update"
+
+
+class Command(msgspec.Struct, frozen=True):
+    """Payload of ``dn/…/cmd``. The agent stores ``id`` before it acts; ``expires`` is ms since 1970 UTC."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    kind: CommandKind
+    expires: Milliseconds
+    args: dict[str, Any] = {}
+
+
+class DesiredConfig(msgspec.Struct, frozen=True):
+    """Payload of ``dn/…/cfg``, retained. ``sha256`` is that of the canonical JSON of ``config``."""
+
+    version: Annotated[int, msgspec.Meta(ge=0)]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+    config: dict[str, Any]
