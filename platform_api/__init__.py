@@ -1,0 +1,1 @@
+"""The channel-management API: one folder a business noun, plus live pages."""

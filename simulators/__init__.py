@@ -1,0 +1,1 @@
+"""Shelves, stores, faults and fleets that behave like real ones."""

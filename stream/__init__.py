@@ -1,0 +1,1 @@
+"""The dataflow: frames in, facts out."""
