@@ -1,0 +1,1 @@
+"""The command line: mounts each part's commands under ``shelfpulse``."""
