@@ -33,5 +33,5 @@ class DesiredConfig(msgspec.Struct, frozen=True):
     """Payload of ``dn/…/cfg``, retained. ``sha256`` is that of the canonical JSON of ``config``."""
 
     version: Annotated[int, msgspec.Meta(ge=0)]
-    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     config: dict[str, Any]

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, NoReturn, TypeVar
 import msgspec
 import xxhash
 
-from contracts.ids import CHANNEL_PATTERN, IDENTIFIER_PATTERN
+from contracts.ids import Channel, Identifier
 from contracts.topics import Lane
 
 PROTOCOL_VERSION: Final = 1
@@ -29,9 +29,8 @@ CHANNELS_MAX: Final = 1_000
 Seq = Annotated[int, msgspec.Meta(ge=1, le=SEQ_MAX)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=TIME_MAX_MS)]
 Offset = Annotated[int, msgspec.Meta(ge=0, le=OFFSET_MAX_MS)]
-Incarnation = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]{4,16}$")]
-Boot = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]{0,16}$")]
-Slot = Annotated[str, msgspec.Meta(pattern=IDENTIFIER_PATTERN)]
+Incarnation = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]{4,16}\Z")]
+Boot = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]{0,16}\Z")]
 Sku = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Note = Annotated[str, msgspec.Meta(max_length=200)]
 Units = Annotated[int, msgspec.Meta(ge=-100_000, le=100_000)]
@@ -98,9 +97,9 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     after the frame's ``t0``. ``other`` counts units of foreign SKUs taken from or laid on the slot.
     """
 
-    id: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
+    id: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z_-]{1,64}\Z")]
     d: Offset
-    slot: Slot
+    slot: Identifier
     kind: EventKind
     units: Units
     dg: float = 0.0
@@ -115,7 +114,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """Answer to a command (``cmd``, ``state``) or to a configuration (``cfg``, ``applied``)."""
 
     cmd: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    state: Annotated[str, msgspec.Meta(pattern=r"^(acked|done|failed|expired)?$")] = ""
+    state: Annotated[str, msgspec.Meta(pattern=r"^(acked|done|failed|expired)?\Z")] = ""
     result: dict[str, Any] = {}
     cfg: Annotated[int, msgspec.Meta(ge=0)] | None = None
     applied: bool | None = None
@@ -143,9 +142,7 @@ class TelemetryFrame(Frame, frozen=True, omit_defaults=True, kw_only=True):
     quality code for those that are not good. ``t0``, ``sync`` … come from ``Frame``.
     """
 
-    ch: Annotated[
-        list[Annotated[str, msgspec.Meta(pattern=CHANNEL_PATTERN)]], msgspec.Meta(max_length=CHANNELS_MAX)
-    ] = []
+    ch: Annotated[list[Channel], msgspec.Meta(max_length=CHANNELS_MAX)] = []
     i: list[int] = []
     d: list[int] = []
     x: list[float] = []

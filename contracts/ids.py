@@ -16,25 +16,29 @@ CHANNEL_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,31}\.[a-z0-9][a-z0-9_]{0,31}$"
 BUCKETS: Final = 64
 """Number of ordering domains. Part of the topic, so it can never change within a protocol version."""
 
-Identifier = Annotated[str, msgspec.Meta(pattern=IDENTIFIER_PATTERN)]
-Channel = Annotated[str, msgspec.Meta(pattern=CHANNEL_PATTERN)]
+# msgspec searches with Python's re, where $ also matches before a final newline; \Z does not.
+STRICT_IDENTIFIER_PATTERN: Final = IDENTIFIER_PATTERN.removesuffix("$") + r"\Z"
+STRICT_CHANNEL_PATTERN: Final = CHANNEL_PATTERN.removesuffix("$") + r"\Z"
+
+Identifier = Annotated[str, msgspec.Meta(pattern=STRICT_IDENTIFIER_PATTERN)]
+Channel = Annotated[str, msgspec.Meta(pattern=STRICT_CHANNEL_PATTERN)]
 """``device.metric`` with the unit as the metric's suffix, for instance ``bay03.weight_g``."""
 
 Bucket = NewType("Bucket", int)
 
-_IDENTIFIER = re.compile(IDENTIFIER_PATTERN)
-_CHANNEL = re.compile(CHANNEL_PATTERN)
+_IDENTIFIER = re.compile(STRICT_IDENTIFIER_PATTERN)
+_CHANNEL = re.compile(STRICT_CHANNEL_PATTERN)
 _NAMESPACE: Final = uuid.UUID("6f1c7b0e-5d0a-5b8e-9c5b-0a4f6f0c2d11")
 
 
 def is_identifier(text: str) -> bool:
     """Whether ``text`` may name a tenant, site, gateway, device or slot."""
-    return _IDENTIFIER.match(text) is not None and not text.endswith("\n")
+    return _IDENTIFIER.match(text) is not None
 
 
 def is_channel(text: str) -> bool:
     """Whether ``text`` is ``device.metric``."""
-    return _CHANNEL.match(text) is not None and not text.endswith("\n")
+    return _CHANNEL.match(text) is not None
 
 
 def device_of(channel: str) -> str:

@@ -35,7 +35,7 @@ class Sent(msgspec.Struct, frozen=True):
 
     ep: str
     seq: Annotated[int, msgspec.Meta(ge=0)]
-    digest: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{1,16}$")]
+    digest: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{1,16}\Z")]
 
 
 class Presence(msgspec.Struct, frozen=True, omit_defaults=True):
