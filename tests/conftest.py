@@ -1,0 +1,49 @@
+"""Fixtures that every part's tests share: the real services, started for them and broken by them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local.broker import BrokerKind, find_mosquitto, find_nats
+from tests.services.brokers import BrokerHandle, run_broker
+from tests.services.databases import Server, clone, migrate_template, run_server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """One server for each worker of pytest-xdist, with the migrated template database."""
+    with run_server() as server:
+        migrate_template(server)
+        yield server
+
+
+@pytest.fixture
+def database(postgres_server: Server) -> Iterator[str]:
+    """DSN of a fresh migrated database."""
+    with clone(postgres_server) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def own_postgres_server() -> Iterator[Server]:
+    """A server with the template that the test may kill: no other test uses it."""
+    with run_server() as server:
+        migrate_template(server)
+        yield server
+
+
+@pytest.fixture
+def broker() -> Iterator[BrokerHandle]:
+    """The broker that a local stack would choose on this machine."""
+    with run_broker() as handle:
+        yield handle
+
+
+@pytest.fixture(params=[BrokerKind.MOSQUITTO, BrokerKind.NATS], ids=str)
+def any_broker(request: pytest.FixtureRequest) -> Iterator[BrokerHandle]:
+    """Each kind of broker in turn; one that this machine does not have is a visible skip."""
+    kind = BrokerKind(request.param)
+    if (find_mosquitto() if kind is BrokerKind.MOSQUITTO else find_nats()) is None:
+        pytest.skip(f"{kind} is not installed here")
+    with run_broker(kind) as handle:
+        yield handle
