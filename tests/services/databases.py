@@ -92,11 +92,11 @@ def clone(server: Server, names: Iterator[int] = itertools.count(1)) -> Iterator
 def _upgrade(dsn: str) -> None:
     try:
         from deploy.migrations import upgrade  # noqa: PLC0415 - until it is there
+
+        upgrade(dsn)
     except ImportError:
         folder = Path(__file__).parents[2] / "deploy" / "migrations" / "sql"
         with psycopg.connect(dsn) as connection:
             for file in sorted(folder.glob("*.sql")):
                 text = file.read_text().replace("{reading_suffix}", "PARTITION BY RANGE (time)")
                 connection.execute(text.encode())
-        return
-    upgrade(dsn)
