@@ -101,7 +101,7 @@ class GatewayPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Staff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who refills: a bay at or below ``below`` of its capacity for ``after_s`` is filled to capacity within ``takes_s``."""
+    """Who refills: a bay at ``below`` of its capacity or less for ``after_s`` is filled within ``takes_s``."""
 
     below: Share = 0.2
     after_s: NotNegative = 120.0
