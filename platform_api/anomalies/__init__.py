@@ -1,0 +1,1 @@
+"""What seems wrong, with its evidence, and what people decided about it."""

@@ -1,0 +1,139 @@
+"""GET /v1/anomalies, and POST /v1/anomalies/{id}:acknowledge, :resolve, :dismiss."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Depends, Query, Response
+
+from contracts.facts import AnomalyKind, AnomalyState, LiveNotice
+from platform_api.anomalies import queries
+from platform_api.anomalies.models import Anomaly, Decision
+from platform_api.anomalies.rules import Action, default_label, state_after
+from platform_api.kit.auth import Caller, Principal, Role, require
+from platform_api.kit.conditions import ExpectedVersion, etag, stale
+from platform_api.kit.db import Connection, Tx
+from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found
+from platform_api.kit.filters import Name, Since, Until, bounds
+from platform_api.kit.notices import notify_live
+from platform_api.kit.paging import Listing, Paging
+
+router = APIRouter(tags=["anomalies"], responses=COMMON_RESPONSES)
+
+Row = Mapping[str, Any]
+Kinds = Annotated[list[AnomalyKind] | None, Query(description="Only these kinds", max_length=len(AnomalyKind))]
+States = Annotated[list[AnomalyState] | None, Query(description="Only these states", max_length=len(AnomalyState))]
+Decider = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.STORE, Role.DEALER))]
+Details = Annotated[Decision | None, Body()]
+
+
+@router.get("/v1/anomalies", summary="List anomalies")
+def list_anomalies(
+    caller: Caller,
+    tx: Tx,
+    page: Paging,
+    site: Name = None,
+    kind: Kinds = None,
+    state: States = None,
+    since: Since = None,
+    until: Until = None,
+) -> Listing[Anomaly]:
+    """Anomalies with their evidence, those detected last first."""
+    detected_at, anomaly_id = page.after("anomalies", tuple[datetime, UUID]) or (None, None)
+    rows = tx.execute(
+        queries.ANOMALIES,
+        {
+            **caller.scope,
+            **bounds(since, until),
+            "site": site,
+            "kinds": kind,
+            "states": state,
+            "after_at": detected_at,
+            "after_id": anomaly_id,
+            "limit": page.limit + 1,
+        },
+    ).fetchall()
+    return page.listing("anomalies", rows, key=lambda row: (row["detected_at"], row["anomaly_id"]), item=_anomaly)
+
+
+@router.get("/v1/anomalies/{anomaly_id}", summary="Read an anomaly", responses=NOT_FOUND_RESPONSE)
+def read_anomaly(anomaly_id: UUID, caller: Caller, tx: Tx, response: Response) -> Anomaly:
+    """One anomaly; its ETag is what a decision must name."""
+    return _answer(_one(tx, queries.ANOMALY, caller, anomaly_id), response)
+
+
+@router.post("/v1/anomalies/{anomaly_id}:acknowledge", summary="Acknowledge", responses=CHANGE_RESPONSES)
+def acknowledge(  # one argument a part of the request
+    anomaly_id: UUID, caller: Decider, version: ExpectedVersion, tx: Tx, response: Response, details: Details = None
+) -> Anomaly:
+    """Someone has seen it and looks after it."""
+    return _answer(_decide(tx, caller, anomaly_id, Action.ACKNOWLEDGE, version, details), response)
+
+
+@router.post("/v1/anomalies/{anomaly_id}:resolve", summary="Resolve", responses=CHANGE_RESPONSES)
+def resolve(  # one argument a part of the request
+    anomaly_id: UUID, caller: Decider, version: ExpectedVersion, tx: Tx, response: Response, details: Details = None
+) -> Anomaly:
+    """It was there, and has been mended."""
+    return _answer(_decide(tx, caller, anomaly_id, Action.RESOLVE, version, details), response)
+
+
+@router.post("/v1/anomalies/{anomaly_id}:dismiss", summary="Dismiss", responses=CHANGE_RESPONSES)
+def dismiss(  # one argument a part of the request
+    anomaly_id: UUID, caller: Decider, version: ExpectedVersion, tx: Tx, response: Response, details: Details = None
+) -> Anomaly:
+    """It was none, or was expected; without a label it counts as a false alarm."""
+    return _answer(_decide(tx, caller, anomaly_id, Action.DISMISS, version, details), response)
+
+
+def _decide(  # who, what, on which version, with which words
+    tx: Connection, caller: Principal, anomaly_id: UUID, action: Action, version: int, details: Decision | None
+) -> Row:
+    row = _one(tx, queries.ANOMALY_FOR_UPDATE, caller, anomaly_id)
+    if row["version"] != version:
+        raise stale("anomaly")
+    following = state_after(AnomalyState(row["state"]), action)
+    if following is None:
+        raise ApiError(HTTPStatus.CONFLICT, f"cannot {action} an anomaly that is {row['state']}")
+    given = details or Decision()
+    tx.execute(
+        queries.DECIDE,
+        {
+            **caller.scope,
+            "anomaly_id": anomaly_id,
+            "version": version,
+            "state": following,
+            "label": given.label or default_label(action),
+            "note": given.note,
+            "user_id": caller.user_id,
+        },
+    )
+    notify_live(tx, LiveNotice(caller.tenant_id, [row["site_id"]], anomalies=1))
+    return _one(tx, queries.ANOMALY, caller, anomaly_id)
+
+
+def _one(tx: Connection, query: str, caller: Principal, anomaly_id: UUID) -> Row:
+    row = tx.execute(query, {**caller.scope, "anomaly_id": anomaly_id}).fetchone()
+    if row is None:
+        raise not_found("anomaly")
+    return row
+
+
+def _answer(row: Row, response: Response) -> Anomaly:
+    response.headers["ETag"] = etag(row["version"])
+    return _anomaly(row)
+
+
+def _anomaly(row: Row) -> Anomaly:
+    same = "kind severity score evidence state label note decided_by decided_at version"
+    return Anomaly(
+        id=row["anomaly_id"],
+        site=row["site_id"],
+        start=row["start_at"],
+        end=row["end_at"],
+        detected=row["detected_at"],
+        **{row["place_kind"]: row["place"]},
+        **{name: row[name] for name in same.split()},
+    )

@@ -1,0 +1,1 @@
+"""Sites, gateways, devices and their series."""

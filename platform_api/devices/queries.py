@@ -1,0 +1,63 @@
+"""SQL of devices. Every statement carries the caller's scope: tenant_id, and sites (NULL: all)."""
+
+SITES = """
+SELECT s.site_id, s.kind, s.name, s.city, s.lat, s.lon, s.timezone, s.org_id,
+       count(g.gateway_id) FILTER (WHERE g.revoked_at IS NULL) AS gateways,
+       count(g.gateway_id) FILTER (WHERE g.revoked_at IS NULL AND p.state = 'online') AS gateways_online
+FROM site s
+LEFT JOIN gateway g ON g.tenant_id = s.tenant_id AND g.site_id = s.site_id
+LEFT JOIN gateway_presence p ON p.tenant_id = g.tenant_id AND p.gateway_id = g.gateway_id
+WHERE s.tenant_id = %(tenant_id)s
+  AND (%(sites)s::text[] IS NULL OR s.site_id = ANY(%(sites)s))
+  AND (%(after)s::text IS NULL OR s.site_id > %(after)s)
+GROUP BY s.tenant_id, s.site_id
+ORDER BY s.site_id
+LIMIT %(limit)s
+"""
+
+GATEWAYS = """
+SELECT g.gateway_id, g.site_id, g.name, g.revoked_at, p.state, p.since, p.agent,
+       coalesce(p.outbox_frames, 0) AS outbox_frames, coalesce(p.outbox_oldest_s, 0) AS outbox_oldest_s,
+       (SELECT max(w.updated_at) FROM ingest_watermark w
+        WHERE w.tenant_id = g.tenant_id AND w.gateway_id = g.gateway_id) AS committed_at
+FROM gateway g
+LEFT JOIN gateway_presence p ON p.tenant_id = g.tenant_id AND p.gateway_id = g.gateway_id
+WHERE g.tenant_id = %(tenant_id)s
+  AND (%(sites)s::text[] IS NULL OR g.site_id = ANY(%(sites)s))
+  AND (%(site)s::text IS NULL OR g.site_id = %(site)s)
+  AND (%(after)s::text IS NULL OR g.gateway_id > %(after)s)
+ORDER BY g.gateway_id
+LIMIT %(limit)s
+"""
+
+DEVICES = """
+SELECT d.gateway_id, d.device_id, g.site_id, d.profile, d.name,
+       (SELECT max(l.time) FROM series s JOIN latest_value l USING (series_id)
+        WHERE s.tenant_id = d.tenant_id AND s.gateway_id = d.gateway_id
+          AND split_part(s.channel, '.', 1) = d.device_id) AS seen_at
+FROM device d
+JOIN gateway g USING (tenant_id, gateway_id)
+WHERE d.tenant_id = %(tenant_id)s
+  AND (%(sites)s::text[] IS NULL OR g.site_id = ANY(%(sites)s))
+  AND (%(site)s::text IS NULL OR g.site_id = %(site)s)
+  AND (%(gateway)s::text IS NULL OR d.gateway_id = %(gateway)s)
+  AND (%(after_gateway)s::text IS NULL OR (d.gateway_id, d.device_id) > (%(after_gateway)s, %(after_device)s))
+ORDER BY d.gateway_id, d.device_id
+LIMIT %(limit)s
+"""
+
+SERIES = """
+SELECT s.series_id, s.gateway_id, g.site_id, s.channel, s.interval_s, s.limit_c, s.limit_s,
+       l.time AS latest_time, l.value AS latest_value, l.quality AS latest_quality
+FROM series s
+JOIN gateway g USING (tenant_id, gateway_id)
+LEFT JOIN latest_value l USING (series_id)
+WHERE s.tenant_id = %(tenant_id)s
+  AND (%(sites)s::text[] IS NULL OR g.site_id = ANY(%(sites)s))
+  AND (%(site)s::text IS NULL OR g.site_id = %(site)s)
+  AND (%(gateway)s::text IS NULL OR s.gateway_id = %(gateway)s)
+  AND (%(channel)s::text IS NULL OR s.channel = %(channel)s)
+  AND (%(after)s::integer IS NULL OR s.series_id > %(after)s)
+ORDER BY s.series_id
+LIMIT %(limit)s
+"""

@@ -1,0 +1,1 @@
+"""What lies on the shelves, and what the edge decided that happened there."""

@@ -1,0 +1,1 @@
+"""What every slice stands on: transactions, identity, errors, paging, preconditions, limits, metrics."""

@@ -1,0 +1,55 @@
+"""One pool a process, one transaction a request."""
+
+from collections.abc import Iterator
+from typing import Annotated, Final, cast
+
+import psycopg
+from fastapi import Depends, Request
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool
+
+POOL_WAIT_S: Final = 2.0
+"""A request that cannot have a connection in this time is answered 503 rather than queued."""
+POOL_QUEUE_MAX: Final = 200
+STATEMENT_TIMEOUT_MS: Final = 8_000
+LOCK_TIMEOUT_MS: Final = 3_000
+CONNECT_TIMEOUT_S: Final = 5
+
+Connection = psycopg.Connection[DictRow]
+Pool = ConnectionPool[Connection]
+
+SESSION_OPTIONS: Final = (
+    f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
+    " -c idle_in_transaction_session_timeout=15000 -c timezone=UTC"
+)
+
+
+def make_pool(dsn: str, size_max: int) -> Pool:
+    """A closed pool; the application's lifespan opens it."""
+    return ConnectionPool(
+        dsn,
+        connection_class=Connection,
+        kwargs={
+            "row_factory": dict_row,
+            "options": SESSION_OPTIONS,
+            "application_name": "shelfpulse-api",
+            "connect_timeout": CONNECT_TIMEOUT_S,
+        },
+        min_size=1,
+        max_size=size_max,
+        timeout=POOL_WAIT_S,
+        max_waiting=POOL_QUEUE_MAX,
+        open=False,
+    )
+
+
+def transaction(request: Request) -> Iterator[Connection]:
+    """The request's transaction: committed before the response is sent, rolled back when the route raises."""
+    pool = cast("Pool", request.app.state.pool)
+    with pool.connection() as connection:
+        yield connection
+
+
+# Without scope="function" FastAPI would commit after the response was sent: a client could be told of a write that
+# then fails.
+Tx = Annotated[Connection, Depends(transaction, scope="function")]

@@ -1,0 +1,61 @@
+"""How much one client may ask for: token buckets in this process."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from http import HTTPStatus
+from math import ceil
+from typing import Final
+
+from platform_api.kit.errors import ApiError
+
+BODY_MAX_BYTES: Final = 256 * 1024
+REQUESTS_PER_S: Final = 50.0
+REQUESTS_BURST: Final = 200
+LOGINS_PER_S: Final = 0.2
+LOGINS_BURST: Final = 10
+CLIENTS_MAX: Final = 10_000
+
+
+class Bucket:
+    """A token bucket a key: ``burst`` at once, ``per_s`` in the long run. Remembers the newest CLIENTS_MAX keys."""
+
+    def __init__(self, per_s: float, burst: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_s = per_s
+        self._burst = float(burst)
+        self._clock = clock
+        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, key: str) -> float:
+        """Take one token. 0.0 when there was one, else the seconds until there is."""
+        now = self._clock()
+        level, at = self._levels.pop(key, (self._burst, now))
+        level = min(self._burst, level + (now - at) * self._per_s)
+        granted = level >= 1.0
+        self._levels[key] = (level - 1.0 if granted else level, now)
+        if len(self._levels) > CLIENTS_MAX:
+            self._levels.popitem(last=False)
+        return 0.0 if granted else (1.0 - level) / self._per_s
+
+
+class Limits:
+    """The API's limits. A GIL switch between threads can at worst grant one token twice."""
+
+    def __init__(self) -> None:
+        self._requests = Bucket(REQUESTS_PER_S, REQUESTS_BURST)
+        self._logins = Bucket(LOGINS_PER_S, LOGINS_BURST)
+
+    def take_request(self, user: str) -> None:
+        """Count a request of a known user. Raises ApiError (429)."""
+        _refuse(self._requests.take(user))
+
+    def take_login(self, login: str, address: str) -> None:
+        """Count an attempt to log in, for its login name and for its address. Raises ApiError (429)."""
+        _refuse(max(self._logins.take(f"login {login.lower()}"), self._logins.take(f"address {address}")))
+
+
+def _refuse(wait_s: float) -> None:
+    if wait_s > 0:
+        raise ApiError(
+            HTTPStatus.TOO_MANY_REQUESTS, "too many requests; wait", headers={"Retry-After": str(ceil(wait_s))}
+        )

@@ -1,0 +1,1 @@
+"""Suggested replenishments, and who approves them."""

@@ -1,0 +1,57 @@
+"""What the API needs to be told, from the environment (prefix ``SHELFPULSE_``)."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contracts.errors import UserError
+
+SECRET_MIN_CHARS = 32
+
+
+class Settings(BaseSettings):
+    """Settings of ``shelfpulse api``.
+
+    ``dsn`` is a libpq URL; ``secret`` the key that signs access tokens; ``metrics_port`` 0 serves no metrics.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SHELFPULSE_", frozen=True)
+
+    dsn: SecretStr
+    secret: SecretStr = Field(min_length=SECRET_MIN_CHARS)
+    log_format: Literal["json", "console"] = "json"
+    metrics_port: int = Field(default=0, ge=0, le=65_535)
+    pool_max: int = Field(default=10, ge=1, le=100)
+
+
+class DatabaseSettings(BaseSettings):
+    """Settings of the commands that only touch the database (``users add``, ``keys add``)."""
+
+    model_config = SettingsConfigDict(env_prefix="SHELFPULSE_", frozen=True)
+
+    dsn: SecretStr
+
+
+def load() -> Settings:
+    """Read the settings. Raises UserError that names each bad variable."""
+    try:
+        return Settings()  # type: ignore[call-arg]  # filled from the environment
+    except ValidationError as error:
+        raise _named(error) from error
+
+
+def load_dsn() -> str:
+    """The database's address alone. Raises UserError."""
+    try:
+        return DatabaseSettings().dsn.get_secret_value()  # type: ignore[call-arg]  # filled from the environment
+    except ValidationError as error:
+        raise _named(error) from error
+
+
+def _named(error: ValidationError) -> UserError:
+    problems = "; ".join(
+        f"SHELFPULSE_{'_'.join(map(str, item['loc'])).upper()}: {item['msg'].lower()}"
+        for item in error.errors(include_input=False, include_url=False)
+    )
+    return UserError(problems, "`shelfpulse up` sets all of them for a local stack")

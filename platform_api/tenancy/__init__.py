@@ -1,0 +1,1 @@
+"""Tenants, their people and keys, and how these log in."""
