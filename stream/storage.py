@@ -20,6 +20,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from contracts.errors import UserError
+from stream.spans import ceiling, floor
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -237,19 +238,6 @@ def days_between(lo: datetime, hi: datetime) -> list[datetime]:
     """Midnights (UTC) of all days that ``lo`` to ``hi``, both included, touch."""
     first = floor(lo, DAY)
     return [first + n * DAY for n in range((floor(hi, DAY) - first) // DAY + 1)]
-
-
-def floor(time: datetime, width: timedelta) -> datetime:
-    """Start of the bucket of ``width`` (up to a day) that holds ``time``, in UTC."""
-    return time.astimezone(UTC) - (time - _ORIGIN) % width
-
-
-def ceiling(time: datetime, width: timedelta) -> datetime:
-    """End of the last bucket of ``width`` that has anything before ``time``, in UTC."""
-    return floor(time, width) + (width if (time - _ORIGIN) % width else timedelta(0))
-
-
-_ORIGIN: Final = datetime(2000, 1, 3, tzinfo=UTC)
 
 
 def _missing(connection: Connection, days: list[datetime]) -> list[datetime]:

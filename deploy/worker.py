@@ -1,0 +1,291 @@
+"""``shelfpulse worker run``: what can wait, done on a schedule by procrastinate with its queue in our PostgreSQL.
+
+Several workers may run: each occurrence of a schedule is deferred once, and every job may be repeated or cut short.
+"""
+
+import asyncio
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import procrastinate
+import structlog
+import typer
+from procrastinate import exceptions
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contracts import logs
+from contracts.errors import UserError
+from stream import jobs, storage
+from stream.storage import Connection, Tier
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+CONCURRENCY: Final = 4
+STOP_S: Final = 10.0
+RECONNECT_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""Waits before trying again while the database is away; the last repeats."""
+REFRESH_SHARE: Final = 0.25
+"""Most of the time that refreshing rollups may take: ingest shares the cores and the disk."""
+HEALTHY_S: Final = 60.0
+"""Without a finished job for this long, /healthz says 503."""
+HISTORY_H: Final = 72
+"""Finished and failed jobs are forgotten after this time."""
+
+app = typer.Typer(help="Background work: rollups, partitions, retention, expiry.", no_args_is_help=True)
+log = structlog.get_logger()
+
+
+class Settings(BaseSettings):
+    """Settings of the worker, from the environment. ``retention_days`` is the age at which raw readings are dropped."""
+
+    model_config = SettingsConfigDict(env_prefix="SHELFPULSE_", frozen=True)
+
+    dsn: SecretStr
+    log_format: Literal["json", "console"] = "json"
+    metrics_port: int = Field(default=0, ge=0, le=65_535)
+    retention_days: int = Field(default=400, ge=1, le=36_500)
+
+
+@app.callback()
+def main() -> None:
+    """Background work."""
+
+
+@app.command()
+def run(
+    log_format: Annotated[Literal["json", "console"] | None, typer.Option(help="Shape of the log lines.")] = None,
+) -> None:
+    """Work until SIGTERM or SIGINT."""
+    settings = load()
+    logs.configure("worker", format_=log_format or settings.log_format)
+    # One line a job, every five seconds, says nothing that the metrics do not.
+    logging.getLogger("procrastinate").setLevel(logging.WARNING)
+    worker = Worker(settings)
+    worker.serve_metrics()
+    asyncio.run(worker.run())
+
+
+def load() -> Settings:
+    """Read the settings. Raises UserError that names each bad variable."""
+    try:
+        return Settings()  # type: ignore[call-arg]  # filled from the environment
+    except ValidationError as error:
+        named = "; ".join(
+            f"SHELFPULSE_{'_'.join(map(str, item['loc'])).upper()}: {item['msg'].lower()}"
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        raise UserError(named, "`shelfpulse up` sets all of them for a local stack") from error
+
+
+class Pace:
+    """Keeps a repeated task to a share of the time, however long one round of it takes. Seconds of a steady clock."""
+
+    def __init__(self, *, share: float) -> None:
+        assert 0 < share <= 1
+        self._share = share
+        self._next_s = float("-inf")
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether a round may start."""
+        return now_s >= self._next_s
+
+    def note(self, start_s: float, end_s: float) -> None:
+        """Account for a round: the next may start once this one makes no more than its share."""
+        self._next_s = start_s + (end_s - start_s) / self._share
+
+
+class Metrics:
+    """What the worker shows to Prometheus, and whether it is well."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.done = Counter("shelfpulse_jobs", "Jobs, by outcome", ["job", "outcome"], registry=self.registry)
+        self.seconds = Histogram("shelfpulse_job_seconds", "Time of a job", ["job"], registry=self.registry)
+        self.left = Gauge("shelfpulse_rollup_slices_left", "Dirty slices beyond the last round", registry=self.registry)
+        self.last_done_s = time.monotonic()
+
+    def is_well(self) -> bool:
+        """Whether a job finished lately."""
+        return time.monotonic() - self.last_done_s < HEALTHY_S
+
+
+class Worker:
+    """Runs the schedule on one database. Nothing happens before ``run``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._dsn = settings.dsn.get_secret_value()
+        self._keep = timedelta(days=settings.retention_days)
+        self._port = settings.metrics_port
+        self._metrics = Metrics()
+        self._pace = Pace(share=REFRESH_SHARE)
+        self._tier = Tier.PLAIN
+        self._busy: set[Connection] = set()
+        self._stopping = asyncio.Event()
+
+    def serve_metrics(self) -> None:
+        """Serve /metrics and /healthz on loopback from a daemon thread. Raises UserError when the port is taken."""
+        if not self._port:
+            return
+        try:
+            server = make_server(
+                "127.0.0.1", self._port, _wsgi(self._metrics), server_class=_Server, handler_class=_QuietHandler
+            )
+        except OSError as error:
+            message = f"SHELFPULSE_METRICS_PORT: cannot serve on {self._port}: {error.strerror}"
+            raise UserError(message, "choose another port, or 0 for none") from error
+        threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+
+    async def run(self) -> None:
+        """Work until a signal, and over any absence of the database. Raises UserError when it has no schema."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        self._tier = await asyncio.to_thread(self._read_tier)
+        log.info("worker_started", tier=self._tier)
+        failures = 0
+        while not self._stopping.is_set():
+            started_s = time.monotonic()
+            try:
+                await self._work()
+            except exceptions.ConnectorException as error:
+                failures = 0 if time.monotonic() - started_s > HEALTHY_S else failures + 1
+                wait_s = RECONNECT_S[min(failures, len(RECONNECT_S) - 1)]
+                log.warning("database_lost", error=str(error.__cause__ or error), wait_s=wait_s)
+                await _wait(self._stopping, wait_s)
+        log.info("worker_stopped")
+
+    async def _work(self) -> None:
+        queue = self._queue()
+        async with queue.open_async():
+            work = asyncio.create_task(
+                queue.run_worker_async(
+                    concurrency=CONCURRENCY,
+                    delete_jobs="successful",
+                    install_signal_handlers=False,
+                    shutdown_graceful_timeout=STOP_S,
+                )
+            )
+            stop = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
+            stop.cancel()
+            if work.done():
+                await work
+                return
+            # A statement that is under way is cancelled; its job is repeated at the next occasion.
+            for connection in tuple(self._busy):
+                await asyncio.to_thread(connection.cancel_safe)
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    def _queue(self) -> procrastinate.App:
+        queue = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=self._dsn, max_size=CONCURRENCY))
+        # Occurrences that lie further back than max_delay are left out: all jobs look at the present.
+        queue.periodic_defaults["max_delay"] = HEALTHY_S
+        schedule: tuple[tuple[str, str, Callable[[Connection], None]], ...] = (
+            ("refresh_rollups", "* * * * * */5", self._refresh),
+            ("extend_partitions", "*/10 * * * *", lambda c: jobs.extend_partitions(c, self._tier, _now())),
+            ("apply_retention", "17 * * * *", self._retain),
+            ("expire_proposals", "*/5 * * * *", self._expire),
+        )
+        for name, cron, job in schedule:
+            self._schedule(queue, name, cron, job)
+
+        @queue.periodic(cron="*/10 * * * *")
+        @queue.task(name="sweep_jobs", queueing_lock="sweep_jobs")
+        async def sweep(timestamp: int) -> None:  # noqa: ARG001 - procrastinate names its argument
+            await _sweep(queue)
+
+        return queue
+
+    def _schedule(self, queue: procrastinate.App, name: str, cron: str, job: Callable[[Connection], None]) -> None:
+        @queue.periodic(cron=cron)
+        @queue.task(name=name, queueing_lock=name)
+        def scheduled(timestamp: int) -> None:  # noqa: ARG001 - procrastinate names its argument
+            self._measured(name, job)
+
+    def _measured(self, name: str, job: Callable[[Connection], None]) -> None:
+        started_s = time.monotonic()
+        try:
+            with storage.connect(self._dsn, application=f"shelfpulse worker {name}") as connection:
+                self._busy.add(connection)
+                try:
+                    job(connection)
+                finally:
+                    self._busy.discard(connection)
+        except BaseException:
+            self._metrics.done.labels(name, "failed").inc()
+            raise
+        self._metrics.done.labels(name, "done").inc()
+        self._metrics.last_done_s = time.monotonic()
+        self._metrics.seconds.labels(name).observe(time.monotonic() - started_s)
+
+    def _refresh(self, connection: Connection) -> None:
+        started_s = time.monotonic()
+        if not self._pace.is_due(started_s):
+            return
+        outcome = jobs.refresh_dirty(connection, self._tier, time.monotonic)
+        self._pace.note(started_s, time.monotonic())
+        self._metrics.left.set(outcome.left)
+
+    def _retain(self, connection: Connection) -> None:
+        for name in jobs.apply_retention(connection, self._tier, _now(), self._keep):
+            log.info("partition_dropped", name=name)
+
+    def _expire(self, connection: Connection) -> None:
+        expired = jobs.expire_proposals(connection, _now())
+        if expired:
+            log.info("proposals_expired", count=expired)
+
+    def _read_tier(self) -> Tier:
+        with storage.connect(self._dsn, application="shelfpulse worker") as connection:
+            return storage.probe_tier(connection)
+
+
+async def _sweep(queue: procrastinate.App) -> None:
+    # A worker that was killed leaves its jobs as "doing"; the next occurrence has done their work since.
+    for job in await queue.job_manager.get_stalled_jobs():
+        await queue.job_manager.finish_job(job, status=procrastinate.jobs.Status.FAILED, delete_job=True)
+    await queue.job_manager.delete_old_jobs(nb_hours=HISTORY_H, include_failed=True)
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _wsgi(metrics: Metrics) -> "Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]":
+    show: Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]] = make_wsgi_app(metrics.registry)
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if environ["PATH_INFO"] != "/healthz":
+            return show(environ, start_response)
+        well = metrics.is_well()
+        start_response("200 OK" if well else "503 Service Unavailable", [("Content-Type", "application/json")])
+        return [b'{"status":"ok"}' if well else b'{"status":"no job finished lately"}']
+
+    return answer
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's own name
+        """Stay silent: requests are no events of ours."""
