@@ -32,10 +32,12 @@ DEVICE_USER: Final = "device"
 
 QUEUED_MESSAGES_MAX: Final = 1_000_000
 QUEUED_BYTES_MAX: Final = 1024**3
-INFLIGHT_MAX: Final = 16_383
-"""Unacknowledged messages to one subscription. The stream acknowledges once an epoch, so this bounds its rate.
-
-65,535 packet ids a session, shared by four subscriptions (NATS refuses a subscription that could exceed them).
+INFLIGHT_MAX: Final = 60_000
+"""Unacknowledged messages to one session, of 65,535 packet ids. The stream acknowledges once an epoch, so this bounds
+its rate.
+"""
+NATS_INFLIGHT_MAX: Final = 16_383
+"""The same for one *subscription*: NATS refuses one that could exceed the session's packet ids, and we have up to four.
 """
 PACKET_MAX_BYTES: Final = FRAME_MAX_BYTES + 1024
 """A frame, its topic and properties."""
@@ -244,7 +246,7 @@ class Nats:
                 "port": self.port,
                 # An epoch that waits for a database must not be sent again meanwhile.
                 "ack_wait": "5m",
-                "max_ack_pending": INFLIGHT_MAX,
+                "max_ack_pending": NATS_INFLIGHT_MAX,
             },
             "authorization": {
                 "users": [

@@ -93,6 +93,10 @@ class Child:
     def stop(self) -> int:
         """Ask it to end, kill what remains of its group, and return its exit code."""
         self.signal(self.spec.stop_signal)
+        return self.wait_stopped()
+
+    def wait_stopped(self) -> int:
+        """After its stop signal: give it its time, kill what remains of its group, and return its exit code."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(self.spec.stop_s)
         self.kill()

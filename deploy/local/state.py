@@ -14,7 +14,7 @@ from deploy.local.account import Account, can_reach
 
 STATE_VARIABLE: Final = "SHELFPULSE_STATE"
 _ROOT_STATE: Final = Path("/var/lib/shelfpulse")
-_SECRET_BYTES: Final = 24
+_SECRET_BYTES: Final = 32
 
 
 class Secrets(NamedTuple):

@@ -16,6 +16,7 @@ from deploy.local.deadline import wait_until
 from deploy.local.ports import free_port
 from deploy.local.postgres import Postgres
 from deploy.local.process import Child
+from deploy.migrations import upgrade
 
 TEMPLATE: Final = "template_shelfpulse"
 
@@ -73,7 +74,7 @@ def migrate_template(server: Server) -> None:
     """Make the template that databases are cloned from."""
     with psycopg.connect(server.dsn, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {TEMPLATE}")
-    _upgrade(server.postgres.dsn(TEMPLATE))
+    upgrade(server.postgres.dsn(TEMPLATE))
 
 
 @contextmanager
@@ -87,16 +88,3 @@ def clone(server: Server, names: Iterator[int] = itertools.count(1)) -> Iterator
     finally:
         with psycopg.connect(server.dsn, autocommit=True) as connection:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-
-
-def _upgrade(dsn: str) -> None:
-    try:
-        from deploy.migrations import upgrade  # noqa: PLC0415 - until it is there
-
-        upgrade(dsn)
-    except ImportError:
-        folder = Path(__file__).parents[2] / "deploy" / "migrations" / "sql"
-        with psycopg.connect(dsn) as connection:
-            for file in sorted(folder.glob("*.sql")):
-                text = file.read_text().replace("{reading_suffix}", "PARTITION BY RANGE (time)")
-                connection.execute(text.encode())

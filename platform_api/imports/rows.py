@@ -1,0 +1,181 @@
+"""What a row of each kind of file is: its columns, and what they may hold. Pure.
+
+An empty cell is a column left out. The docstring of a row's class is the help that ``shelfpulse import`` shows.
+"""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from contracts.ids import CHANNEL_PATTERN, IDENTIFIER_PATTERN
+
+UNITS_MAX: Final = 100_000
+WEIGHT_MAX_G: Final = 1_000_000.0
+
+Identifier = Annotated[str, Field(pattern=IDENTIFIER_PATTERN)]
+OrgId = Annotated[str, Field(min_length=1, max_length=64)]
+Name = Annotated[str, Field(max_length=200)]
+Sku = Annotated[str, Field(min_length=1, max_length=64)]
+Grams = Annotated[float, Field(gt=0, le=WEIGHT_MAX_G, allow_inf_nan=False)]
+Spread = Annotated[float, Field(ge=0, le=WEIGHT_MAX_G, allow_inf_nan=False)]
+Units = Annotated[int, Field(ge=0, le=UNITS_MAX)]
+
+
+def _is_time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        message = f"{name!r} is no time zone, write it like Asia/Shanghai"
+        raise ValueError(message) from error
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_is_time_zone)]
+
+
+class Kind(StrEnum):
+    """Kinds of files, in an order in which each finds what it refers to."""
+
+    ORGS = "orgs"
+    SITES = "sites"
+    DEVICES = "devices"
+    SKUS = "skus"
+    SLOTS = "slots"
+
+
+class Row(BaseModel):
+    """Common to all: ``tenant`` is the company that the row belongs to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    identity: ClassVar[tuple[str, ...]]
+    """Columns that name the thing: they may stand together only once in a file."""
+
+    tenant: Identifier
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Values of the identity."""
+        return tuple(str(getattr(self, column)) for column in self.identity)
+
+
+class OrgRow(Row):
+    """An organisation: the brand, a region, a dealer, a store's owner; ``parent`` is the org above it."""
+
+    identity = ("tenant", "org")
+
+    org: OrgId
+    parent: OrgId | None = None
+    kind: Literal["brand", "region", "dealer", "store"]
+    name: Annotated[Name, Field(min_length=1)]
+
+
+class SiteRow(Row):
+    """A store or a warehouse; ``org`` says who runs it, ``lat`` and ``lon`` are degrees (WGS 84)."""
+
+    identity = ("tenant", "site")
+
+    site: Identifier
+    org: OrgId | None = None
+    kind: Literal["store", "warehouse"] = "store"
+    name: Annotated[Name, Field(min_length=1)]
+    city: Name = ""
+    lat: Annotated[float, Field(ge=-90, le=90)] | None = None
+    lon: Annotated[float, Field(ge=-180, le=180)] | None = None
+    timezone: TimeZone = "Asia/Shanghai"
+
+    @model_validator(mode="after")
+    def _both_coordinates(self) -> "SiteRow":
+        if (self.lat is None) != (self.lon is None):
+            message = "lat and lon go together"
+            raise ValueError(message)
+        return self
+
+
+class DeviceRow(Row):
+    """A gateway (``device`` left empty) or a device behind one; a gateway that is new is registered with its device."""
+
+    identity = ("tenant", "gateway", "device")
+
+    site: Identifier
+    gateway: Identifier
+    device: Identifier | None = None
+    profile: Annotated[str, Field(max_length=64)] = ""
+    name: Name = ""
+
+
+class SkuRow(Row):
+    """An article; ``price_minor`` is in the currency's smallest unit (fen, cent), ``pack_units`` what a case holds."""
+
+    identity = ("tenant", "sku")
+
+    sku: Sku
+    name_zh: Name = ""
+    name_en: Name = ""
+    gtin: Annotated[str, Field(pattern=r"^(\d{8}|\d{12,14})?$")] = ""
+    unit_weight_g: Grams
+    unit_weight_sd_g: Spread = 0.0
+    pack_units: Annotated[int, Field(ge=1, le=UNITS_MAX)] = 1
+    price_minor: Annotated[int, Field(ge=0, le=10**12)] = 0
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "CNY"
+
+    @model_validator(mode="after")
+    def _named_and_numbered(self) -> "SkuRow":
+        if not (self.name_zh or self.name_en):
+            message = "name_zh or name_en is needed"
+            raise ValueError(message)
+        if self.gtin and not has_check_digit(self.gtin):
+            message = f"gtin {self.gtin} has a wrong check digit"
+            raise ValueError(message)
+        return self
+
+
+class SlotRow(Row):
+    """A place on a shelf: the channel that weighs it, the SKU on it, and that SKU's first stock policy in the site."""
+
+    identity = ("tenant", "gateway", "slot")
+
+    site: Identifier
+    gateway: Identifier
+    slot: Identifier
+    channel: Annotated[str, Field(pattern=CHANNEL_PATTERN)]
+    sku: Sku
+    unit_weight_g: Grams
+    unit_weight_sd_g: Spread = 0.0
+    capacity: Annotated[int, Field(ge=1, le=UNITS_MAX)]
+    reorder_point: Units
+    target: Annotated[int, Field(ge=1, le=UNITS_MAX)]
+
+    @model_validator(mode="after")
+    def _room_to_fill(self) -> "SlotRow":
+        if not self.reorder_point < self.target <= self.capacity:
+            message = "reorder_point < target <= capacity is needed"
+            raise ValueError(message)
+        return self
+
+
+MODELS: Final[dict[Kind, type[Row]]] = {
+    Kind.ORGS: OrgRow,
+    Kind.SITES: SiteRow,
+    Kind.DEVICES: DeviceRow,
+    Kind.SKUS: SkuRow,
+    Kind.SLOTS: SlotRow,
+}
+
+
+def has_check_digit(gtin: str) -> bool:
+    """Whether the last digit of a GTIN fits the others (GS1 General Specifications, section 7.9)."""
+    digits = [int(digit) for digit in reversed(gtin)]
+    return (sum(digits[0::2]) + 3 * sum(digits[1::2])) % 10 == 0
+
+
+def columns(kind: Kind) -> tuple[str, ...]:
+    """Column names of a kind, as its header should have them."""
+    fields = MODELS[kind].model_fields
+    return tuple(fields)
+
+
+def required_columns(kind: Kind) -> tuple[str, ...]:
+    """Columns without which no row of the kind is complete."""
+    return tuple(name for name, field in MODELS[kind].model_fields.items() if field.is_required())
