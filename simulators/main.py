@@ -1,15 +1,29 @@
 """``shelfpulse simulate …``: stores of Modbus shelves, fleets of gateways, replays."""
 
+import secrets
+import time
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from contracts import logs
+from contracts.errors import UserError
+from contracts.ids import is_identifier
+from contracts.topics import Lane
+from simulators import console, queries, settings
 from simulators import plan as plans
+from simulators.fleet import Fleet, FleetReport, addresses, clock_offset_ms
+from simulators.fleet_group import FleetOptions
+from simulators.links import parse_broker
 from simulators.playback import play
+from simulators.raw_load import RawReport, run_raw
 
 app = typer.Typer(no_args_is_help=True, help="Shelves, stores and fleets that behave like real ones.")
+
+INCOMPLETE = 1
+"""Exit code when the deadline came before everything was committed."""
 
 
 @app.callback()
@@ -28,3 +42,89 @@ def store(
     Prints one JSON line {"event":"listening","ports":{gateway: port},…} when all ports are open.
     """
     play(plans.load(plan), truth)
+
+
+@app.command()
+def fleet(  # noqa: PLR0913 - each option of a command is a parameter
+    *,
+    gateways: Annotated[int, typer.Option(min=1, help="Gateways, each with its own lanes.")] = 100,
+    devices: Annotated[int, typer.Option(min=1, max=999, help="Devices of a gateway, two channels each.")] = 20,
+    rate: Annotated[float, typer.Option(min=0, help="Readings a second in all; 0: as fast as acks allow.")] = 0,
+    readings_per_frame: Annotated[int, typer.Option(min=1, max=1000, help="Readings in a frame.")] = 50,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Write for so long …")] = None,
+    readings: Annotated[int | None, typer.Option(min=1, help="… or so many readings, whichever ends first.")] = None,
+    lanes: Annotated[str, typer.Option(help="Lanes to write, of tel, bulk and evt, with commas.")] = "tel",
+    connections: Annotated[int, typer.Option(min=1, max=64, help="MQTT connections that the gateways share.")] = 4,
+    tenant: Annotated[str, typer.Option(help="Tenant of the gateways; the running stack's unless given.")] = "",
+    seed: Annotated[int, typer.Option(help="Values follow from it.")] = 0,
+    deadline: Annotated[float, typer.Option(min=1, help="Give up after so many seconds.")] = 600,
+    register: Annotated[bool, typer.Option(help="Insert sites and gateways into the database first.")] = False,
+    raw: Annotated[bool, typer.Option(help="Plain devices: one reading a message, no end-to-end ack.")] = False,
+    truth: Annotated[Path | None, typer.Option(help="Write what each lane sent to this file, a line each.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
+) -> None:
+    """Publish as many gateways would, wait until everything is committed, and report.
+
+    Exits with 1 when the deadline comes first.
+    """
+    options = FleetOptions(
+        tenant=_tenant(tenant),
+        gateways=gateways,
+        devices=devices,
+        rate=rate,
+        readings_per_frame=1 if raw else readings_per_frame,
+        seconds=10.0 if seconds is None and readings is None else seconds,
+        readings=readings,
+        lanes=_lanes(lanes),
+        connections=connections,
+        seed=seed,
+        ep=_incarnation(),
+        deadline_s=deadline,
+    )
+    broker = parse_broker(settings.mqtt_url())
+    if register:
+        queries.register(settings.dsn(), addresses(options))
+    start_s, clock_ms = time.monotonic(), clock_offset_ms()
+    report: FleetReport | RawReport
+    if raw:
+        report = run_raw(options, addresses(options), broker, start_s=start_s, clock_ms=clock_ms)
+    else:
+        run = Fleet(options, broker, start_s=start_s, clock_ms=clock_ms)
+        with console.progress("frames", quiet=json) as watch:
+            report = run.run(watch)
+        if truth is not None:
+            _write_lines(truth, [msgspec.json.encode(account) for account in run.accounts()])
+    console.show(report, as_json=json)
+    if not report.complete:
+        raise typer.Exit(INCOMPLETE)
+
+
+def _tenant(given: str) -> str:
+    tenant = given or settings.tenant()
+    if not is_identifier(tenant):
+        msg = f"--tenant {tenant!r}: names are [a-z0-9][a-z0-9_-]{{0,31}}"
+        raise UserError(msg)
+    return tenant
+
+
+def _lanes(text: str) -> tuple[Lane, ...]:
+    allowed = {str(lane): lane for lane in (Lane.TEL, Lane.BULK, Lane.EVT)}
+    names = [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name not in allowed]
+    if unknown:
+        msg = f"--lanes: {unknown[0]!r} is none of {', '.join(allowed)}"
+        raise UserError(msg)
+    return tuple(dict.fromkeys(allowed[name] for name in names))
+
+
+def _incarnation() -> str:
+    """An ep that no run before had: sequence numbers begin at 1 in it."""
+    return f"f{secrets.token_hex(5)}"
+
+
+def _write_lines(path: Path, lines: list[bytes]) -> None:
+    try:
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+    except OSError as error:
+        msg = f"cannot write the truth to {path}: {error.strerror}"
+        raise UserError(msg) from error
