@@ -46,9 +46,11 @@ def assign(names: Iterable[str], file: Path) -> dict[str, int]:
     remembered: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     ports: dict[str, int] = {}
     for name in names:
-        port = remembered.get(name, 0)
-        while not port or port in ports.values() or not is_free(port):
+        port = remembered.get(name)
+        while port is None or not is_free(port):
             port = free_port()
-        ports[name] = port
-    file.write_text(json.dumps(remembered | ports, indent=1))
+            if port in remembered.values():
+                port = None
+        ports[name] = remembered[name] = port
+    file.write_text(json.dumps(remembered, indent=1))
     return ports

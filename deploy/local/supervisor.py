@@ -3,10 +3,12 @@
 Single-threaded: whoever owns it calls ``tick`` a few times a second from the thread that called ``start``.
 """
 
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 import structlog
@@ -19,6 +21,8 @@ RESTART_PAUSES_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Pause before the first, second … restart in a row; the last one goes on."""
 HEALTHY_S: Final = 30.0
 """A process that ran so long before it died starts over with the first pause."""
+LOG_MAX_BYTES: Final = 32 * 1024 * 1024
+"""A log that is larger when its process starts is set aside as NAME.log.1."""
 _LOG_TAIL_BYTES: Final = 4_096
 
 _log = structlog.get_logger()
@@ -127,6 +131,12 @@ class Supervisor:
         if watched.child is not None:
             watched.child.kill()
 
+    def kill_all(self) -> None:
+        """Kill -9 everything at once; safe to call from a signal handler, ``stop`` still has to follow."""
+        for watched in list(self._watched.values()):
+            if watched.child is not None:
+                watched.child.signal(signal.SIGKILL)
+
     def stop(self, *names: str) -> dict[str, int]:
         """Stop the named services, all when none is named, the newest first; exit codes by name.
 
@@ -163,10 +173,16 @@ def last_line(spec: ProcessSpec) -> str:
 
 def _start(watched: _Watched) -> None:
     watched.service.prepare()
+    _set_aside(watched.service.spec.log)
     watched.child = Child(watched.service.spec)
     watched.started_at = time.monotonic()
     watched.starts += 1
     _log.info("process_started", name=watched.service.spec.name, pid=watched.child.pid)
+
+
+def _set_aside(log: Path) -> None:
+    if log.exists() and log.stat().st_size > LOG_MAX_BYTES:
+        log.replace(log.with_name(f"{log.name}.1"))
 
 
 def _restart(watched: _Watched, now: float) -> None:

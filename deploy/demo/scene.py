@@ -1,0 +1,96 @@
+"""Puts the demo on a stack: registers everything through the ordinary imports, starts shelves and gateways."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import psycopg
+
+from contracts.errors import UserError
+from deploy.demo import files, market
+from deploy.demo.people import Access, ensure_people
+from deploy.demo.story import BROKER_RESTART_S, LINES
+from deploy.local.ports import assign
+from deploy.local.stack import Stack
+from platform_api.imports.service import import_csv
+from platform_api.tenancy.service import create_tenant
+from simulators import plan as plans
+
+EDGE_STOP_S: Final = files.DRAIN_S + 10.0
+SIMULATOR: Final = "simulate"
+
+
+class Demo:
+    """The demo on one stack. ``say`` tells people the story."""
+
+    def __init__(self, stack: Stack, say: Callable[[str], None]) -> None:
+        self._stack = stack
+        self._say = say
+        self._lines = list(LINES)
+        self._broker_due = stack.broker.spec() is not None
+        self._started_at: float | None = None
+
+    def register(self) -> Access:
+        """Tenant, master data and people in the database; files in the state directory. May be repeated."""
+        self._say("registering the demo's stores, shelves and articles")
+        folder = self._stack.state.demo
+        with psycopg.connect(self._stack.dsn) as connection:
+            create_tenant(connection, market.TENANT, market.TENANT_NAME)
+            for kind, text in files.tables().items():
+                (folder / f"{kind}.csv").write_text(text)
+                outcome = import_csv(connection, kind, text.encode())
+                if outcome.faults:
+                    fault = outcome.faults[0]
+                    message = f"the demo's {kind}.csv, line {fault.line}: {fault.column} {fault.text}"
+                    raise UserError(message, "is this database used for something else?")
+            return ensure_people(connection, folder / "people.json")
+
+    def start(self, interrupted: Callable[[], bool]) -> None:
+        """Start the shelves and then a gateway for each store; the story begins."""
+        self._say("starting 40 shelves and 6 gateways")
+        folder = self._stack.state.demo
+        names = {store.gateway: f"modbus-{store.gateway}" for store in market.STORES}
+        assigned = assign(names.values(), self._stack.state.ports_file)
+        ports = {gateway: assigned[name] for gateway, name in names.items()}
+        plan_file = folder / "plan.json"
+        plan_file.write_bytes(plans.encode(files.plan(ports)))
+        truth = folder / "truth.jsonl"
+        self._stack.start_process(
+            SIMULATOR, "simulate", "store", "--plan", str(plan_file), "--truth", str(truth), device=True
+        )
+        for store in market.STORES:
+            config = folder / f"{store.gateway}.toml"
+            outbox = self.outbox(store)
+            outbox.parent.mkdir(parents=True, exist_ok=True)
+            config.write_text(files.edge_toml(store, ports[store.gateway], folder / "slots.csv", outbox))
+            self._stack.start_process(
+                self.edge(store), "edge", "run", "--config", str(config), device=True, stop_s=EDGE_STOP_S
+            )
+        self._stack.supervisor.wait_ready(*map(self.edge, market.STORES), interrupted=interrupted)
+        self._started_at = time.monotonic()
+
+    def outbox(self, store: market.Store) -> Path:
+        """The file in which a store's gateway keeps what is not committed."""
+        return self._stack.state.edges / store.gateway / "outbox.db"
+
+    @staticmethod
+    def edge(store: market.Store) -> str:
+        """Name of the process of a store's gateway."""
+        return f"edge-{store.gateway}"
+
+    def tick(self) -> None:
+        """Tell what the story has come to; kill the broker when it is due."""
+        if self._started_at is None:
+            return
+        at_s = time.monotonic() - self._started_at
+        while self._lines and at_s >= self._lines[0].at_s:
+            self._say(self._lines.pop(0).text)
+        if self._broker_due and at_s >= BROKER_RESTART_S:
+            self._broker_due = False
+            self._stack.supervisor.kill("broker")
+
+    def stop_gateways(self) -> None:
+        """Stop reading shelves; what the gateways hold is handed over first, while the dataflow still runs."""
+        self._stack.supervisor.stop(*map(self.edge, market.STORES))
+        self._stack.supervisor.stop(SIMULATOR)

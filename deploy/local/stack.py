@@ -1,0 +1,166 @@
+"""The local stack: what runs, in which order, and what each process is told.
+
+database -> migrations -> broker -> stream, API, worker -> (the demo's simulators and gateways). Stopped backwards, so
+that gateways can hand over what they hold while there is still somebody to commit it.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Self
+
+from deploy.local.account import service_account
+from deploy.local.broker import Broker, ExternalBroker, local_broker
+from deploy.local.discovery import SUPERVISOR, Login, StackInfo, forget_stack, save_stack
+from deploy.local.figures import is_healthy
+from deploy.local.ports import LOOPBACK, assign
+from deploy.local.postgres import Postgres
+from deploy.local.process import ProcessSpec
+from deploy.local.state import StateDir, StateLock, load_secrets, open_state
+from deploy.local.supervisor import Service, Supervisor
+from deploy.migrations import upgrade
+
+PROCESSES: Final = ("stream", "api", "worker")
+_PORTS: Final = ("postgres", "broker", "http", *PROCESSES)
+DSN_VARIABLE: Final = "SHELFPULSE_DSN"
+BROKER_VARIABLES: Final = ("MQTT_URL", "SHELFPULSE_MQTT_URL")
+_PRIVATE: Final = (DSN_VARIABLE, "SHELFPULSE_SECRET", *BROKER_VARIABLES)
+_READY_S: Final = 60.0
+
+
+class Stack:
+    """A local stack in one state directory. Use as a context manager: nothing is left running after it.
+
+    ``say`` tells people what is going on, a line at a time. Raises UserError when the directory cannot be used or
+    another stack runs in it.
+    """
+
+    def __init__(self, root: Path, say: Callable[[str], None], environ: Mapping[str, str] = os.environ) -> None:
+        self._say = say
+        self._environ = environ
+        account = service_account()
+        self.state: StateDir = open_state(root, account)
+        self._lock = StateLock(self.state)
+        self.secrets = load_secrets(self.state)
+        self.ports = assign(_PORTS, self.state.ports_file)
+        self.metrics = {name: self.ports[name] for name in PROCESSES}
+        self.postgres: Postgres | None = None
+        if DSN_VARIABLE not in environ:
+            self.postgres = Postgres(
+                home=self.state.database,
+                port=self.ports["postgres"],
+                password=self.secrets.database,
+                log=self.state.logs / "postgres.log",
+                account=account,
+            )
+        self.dsn = self.postgres.dsn() if self.postgres else environ[DSN_VARIABLE]
+        self.broker: Broker = self._choose_broker()
+        self.supervisor = Supervisor()
+        self.started_at = datetime.now(UTC)
+
+    def __enter__(self) -> Self:
+        """Nothing runs yet: see ``start_services`` and ``start_processes``."""
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Stop everything in reverse order."""
+        self.supervisor.stop()
+        forget_stack(self.state)
+        self._lock.release()
+
+    @property
+    def api_url(self) -> str:
+        """Where people and scripts go."""
+        return f"http://{LOOPBACK}:{self.ports['http']}"
+
+    def start_services(self, interrupted: Callable[[], bool]) -> None:
+        """Database with its schema, and broker. Raises UserError."""
+        if self.postgres is not None:
+            self._say("starting the database")
+            self.supervisor.start(Service(self.postgres.spec(), self.postgres.prepare))
+            self.supervisor.wait_ready("postgres", interrupted=interrupted)
+            if interrupted():
+                return
+            self.postgres.create_database()
+        self._say("bringing the schema up to date")
+        upgrade(self.dsn)
+        spec = self.broker.spec()
+        if spec is not None:
+            self._say(f"starting the broker ({self.broker.kind})")
+            self.supervisor.start(Service(spec, self.broker.prepare))
+            self.supervisor.wait_ready("broker", interrupted=interrupted)
+
+    def start_processes(self, interrupted: Callable[[], bool]) -> None:
+        """Dataflow, API and worker, all at once. Raises UserError."""
+        self._say("starting the dataflow, the API and the worker")
+        arguments = {
+            "stream": ("stream", "run"),
+            "api": ("api", "run", "--host", LOOPBACK, "--port", str(self.ports["http"])),
+            "worker": ("worker", "run"),
+        }
+        for name, command in arguments.items():
+            self.start_process(name, *command)
+        self.supervisor.wait_ready(*arguments, interrupted=interrupted)
+
+    def start_process(self, name: str, *command: str, device: bool = False, stop_s: float = 20.0) -> None:
+        """Start one of our own commands as a watched process; ``device``: it is told a gateway's access alone.
+
+        It is ready when it answers on its metrics port.
+        """
+        if name not in self.metrics:
+            self.metrics |= assign([name], self.state.ports_file)
+        port = self.metrics[name]
+        self.supervisor.start(
+            Service(
+                ProcessSpec(
+                    name=name,
+                    argv=(sys.executable, "-m", "deploy.cli", *command),
+                    log=self.state.logs / f"{name}.log",
+                    env=self._environment(port, device=device),
+                    stop_s=stop_s,
+                    is_ready=lambda: is_healthy(port),
+                    ready_s=_READY_S,
+                )
+            )
+        )
+
+    def publish(self, *, tenant: str = "", logins: list[Login] | None = None, api_key: str = "") -> StackInfo:
+        """Let other commands find the stack."""
+        info = StackInfo(
+            dsn=self.dsn,
+            mqtt_url=self.broker.url,
+            device_mqtt_url=self.broker.device_url,
+            api_url=self.api_url,
+            secret=self.secrets.signing,
+            started_at=self.started_at.isoformat(),
+            metrics=self.metrics,
+            pids={SUPERVISOR: os.getpid(), **self.supervisor.pids()},
+            tenant=tenant,
+            logins=logins or [],
+            api_key=api_key,
+        )
+        save_stack(self.state, info)
+        return info
+
+    def _choose_broker(self) -> Broker:
+        for variable in BROKER_VARIABLES:
+            if url := self._environ.get(variable):
+                return ExternalBroker(url)
+        # The service user's own folders lie in it.
+        return local_broker(
+            self.state.broker, self.ports["broker"], self.secrets, self.state.logs / "broker.log", service_account()
+        )
+
+    def _environment(self, metrics_port: int, *, device: bool) -> dict[str, str]:
+        given = {name: value for name, value in self._environ.items() if name not in _PRIVATE}
+        given |= {
+            "SHELFPULSE_STATE": str(self.state.root),
+            "SHELFPULSE_METRICS_PORT": str(metrics_port),
+            "SHELFPULSE_LOG_FORMAT": "json",
+            "MQTT_URL": self.broker.device_url if device else self.broker.url,
+        }
+        if not device:
+            given |= {DSN_VARIABLE: self.dsn, "SHELFPULSE_SECRET": self.secrets.signing}
+        return given
