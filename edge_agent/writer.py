@@ -1,0 +1,108 @@
+"""The thread that writes the outbox: gathers frames for up to 100 ms, so that one fsync serves many."""
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from contracts.topics import Lane
+from edge_agent.outbox import Entry, Outbox, OutboxFullError
+
+GROUP_S: Final = 0.1
+GROUP_MAX: Final = 2_000
+QUEUE_MAX: Final = 4_000
+"""Frames that wait in memory while the disk is slow or full; more are refused and counted."""
+RELEASE_EVERY_S: Final = 2.0
+RETRY_S: Final = 1.0
+
+log = structlog.get_logger()
+
+
+class OutboxWriter:
+    """Takes frames from any thread; ``start`` before, ``stop`` after: then all that was taken is on the disk.
+
+    A disk that is full loses nothing at once: frames wait in memory. When they are too many the newest are refused
+    and counted in ``refused_frames`` and ``refused_readings``; writing goes on by itself when there is room again.
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._queue: queue.Queue[Entry | None] = queue.Queue(QUEUE_MAX)
+        self._thread = threading.Thread(target=self._run, name="outbox-writer", daemon=True)
+        self._waiting: deque[Entry] = deque()
+        self._stopping = False
+        self.refused_frames = 0
+        self.refused_readings = 0
+        self.is_full = False
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def put(self, entry: Entry) -> bool:
+        """Hand a frame over; False when it was refused because too many wait."""
+        try:
+            self._queue.put_nowait(entry)
+        except queue.Full:
+            self.refused_frames += 1
+            self.refused_readings += entry.readings
+            return False
+        return True
+
+    def stop(self, slots: Mapping[str, bytes] = {}) -> bool:
+        """Write what waits, and the memories of the slots; False when the disk did not take it."""
+        self._stopping = True
+        with suppress(queue.Full):
+            self._queue.put_nowait(None)  # wakes the thread; a full queue is no sleep
+        self._thread.join()
+        try:
+            self._outbox.write([], slots)
+        except OutboxFullError as error:
+            log.error("outbox_refused", error=str(error), frames=len(self._waiting))  # noqa: TRY400 - the message says it
+            return False
+        return not self._waiting
+
+    def _run(self) -> None:
+        while True:
+            self._gather()
+            written = self._write() if self._waiting or self._outbox.has_releases() else True
+            if self._stopping and (not written or self._queue.empty()):
+                return
+
+    def _gather(self) -> None:
+        """Move frames of up to 100 ms from the queue to ``_waiting``."""
+        deadline = None
+        while len(self._waiting) < GROUP_MAX:
+            timeout = RELEASE_EVERY_S if deadline is None else deadline - time.monotonic()
+            try:
+                entry = self._queue.get(timeout=max(0.0, timeout))
+            except queue.Empty:
+                return
+            if entry is None:
+                return
+            self._waiting.append(entry)
+            if entry.lane in {Lane.EVT, Lane.RSP}:
+                return  # decisions do not wait for company
+            if deadline is None:
+                deadline = time.monotonic() + GROUP_S
+
+    def _write(self) -> bool:
+        try:
+            self._outbox.write(list(self._waiting))
+        except OutboxFullError as error:
+            if not self.is_full:
+                log.error("outbox_refused", error=str(error))  # noqa: TRY400 - the message says it
+            self.is_full = True
+            if not self._stopping:
+                time.sleep(RETRY_S)
+            return False
+        if self.is_full:
+            log.info("outbox_recovered", frames=len(self._waiting))
+            self.is_full = False
+        self._waiting.clear()
+        return True
