@@ -54,6 +54,19 @@ def decode_cursor(kind: str, key_type: type[K], cursor: str) -> K:
     return key
 
 
+def seen(kind: str, key_type: type[K], cursor: str | None) -> K | None:
+    """Sort key of the last row already seen, None on the first page. Raises InputError (422)."""
+    if cursor is None:
+        return None
+    try:
+        return decode_cursor(kind, key_type, cursor)
+    except CursorError as error:
+        raise unprocessable("query.cursor", str(error)) from error
+
+
+CursorText = Annotated[str | None, Query(max_length=CURSOR_MAX_CHARS, description="`next` of the page before")]
+
+
 class Page:
     """Which page of a list is asked for (query parameters ``limit`` and ``cursor``)."""
 
@@ -62,9 +75,7 @@ class Page:
         request: Request,
         response: Response,
         limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows a page")] = LIMIT_DEFAULT,
-        cursor: Annotated[
-            str | None, Query(max_length=CURSOR_MAX_CHARS, description="`next` of the page before")
-        ] = None,
+        cursor: CursorText = None,
     ) -> None:
         self.limit = limit
         self._cursor = cursor
@@ -73,12 +84,7 @@ class Page:
 
     def after(self, kind: str, key_type: type[K]) -> K | None:
         """Sort key of the last row already seen, None on the first page. Raises InputError (422)."""
-        if self._cursor is None:
-            return None
-        try:
-            return decode_cursor(kind, key_type, self._cursor)
-        except CursorError as error:
-            raise unprocessable("query.cursor", str(error)) from error
+        return seen(kind, key_type, self._cursor)
 
     def listing(
         self, kind: str, rows: Sequence[T], *, key: Callable[[T], tuple[Any, ...]], item: Callable[[T], M]

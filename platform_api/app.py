@@ -1,0 +1,128 @@
+"""The FastAPI application: what is open, what needs a credential, and what lives as long as the process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+from typing import Final
+
+from fastapi import Depends, FastAPI
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from platform_api import health
+from platform_api.anomalies.routes import router as anomalies_router
+from platform_api.devices.routes import router as devices_router
+from platform_api.inventory.routes import router as inventory_router
+from platform_api.kit import db, errors
+from platform_api.kit.auth import BEARER, COOKIE, principal
+from platform_api.kit.headers import SecurityHeaders
+from platform_api.kit.limits import BODY_MAX_BYTES, Limits
+from platform_api.kit.metrics import RequestMetrics
+from platform_api.live.hub import Hub
+from platform_api.live.listener import listen
+from platform_api.live.reader import reader
+from platform_api.live.routes import router as live_router
+from platform_api.pages import routes as page_routes
+from platform_api.pages.rendering import STATIC
+from platform_api.replenishment.routes import router as replenishment_router
+from platform_api.settings import Settings
+from platform_api.tenancy import routes as tenancy_routes
+from platform_api.tenancy.service import identify_with
+
+TAGS: Final = [
+    {"name": "live", "description": "Readings, and what changes as it happens"},
+    {"name": "inventory", "description": "What lies on the shelves, and what happened there"},
+    {"name": "anomalies", "description": "What seems wrong, with its evidence"},
+    {"name": "replenishment", "description": "Suggested refills"},
+    {"name": "devices", "description": "Sites, gateways, devices and their series"},
+    {"name": "tenancy", "description": "Who asks"},
+    {"name": "health", "description": "For orchestrators"},
+]
+DESCRIPTION: Final = """
+See what leaves the shelf, and refill it before it is empty.
+
+Lists are paged: `{"items": […], "next": cursor or null}`, with the same cursor in the `Link` header. Errors are
+RFC 9457 problem details. What changes a thing needs `If-Match` with the ETag that was last seen. Times are RFC 3339
+UTC.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application on the database of ``settings``; nothing is connected before its lifespan begins."""
+    dsn = settings.dsn.get_secret_value()
+    secret = settings.secret.get_secret_value()
+    pool = db.make_pool(dsn, settings.pool_max)
+    hub_pool = db.make_pool(dsn, HUB_POOL_MAX)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.hub = Hub(reader(hub_pool))
+        tasks = [asyncio.create_task(app.state.hub.run()), asyncio.create_task(listen(dsn, app.state.hub))]
+        # Not waited for: the API answers 503 until the database is there, rather than refusing to start.
+        pool.open(wait=False)
+        hub_pool.open(wait=False)
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            await asyncio.to_thread(pool.close)
+            await asyncio.to_thread(hub_pool.close)
+
+    app = FastAPI(
+        title="ShelfPulse",
+        version=version("shelfpulse"),
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        # /docs and /openapi.json are pages of ours: they need a session, and load nothing from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+        max_body_size=BODY_MAX_BYTES,
+    )
+    app.state.pool = pool
+    app.state.secret = secret
+    app.state.identify = identify_with(secret)
+    app.state.limits = Limits()
+    errors.install(app)
+    _mount(app)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestMetrics)
+    return app
+
+
+HUB_POOL_MAX: Final = 4
+"""Connections of the hub, apart from those of requests: a flood of requests must not stop the wall."""
+
+
+def _mount(app: FastAPI) -> None:
+    app.include_router(health.router)
+    app.include_router(tenancy_routes.open_router)
+    app.include_router(page_routes.open_router)
+    # Everything else asks for a credential here, once, so that no route can forget to.
+    guarded = [Depends(BEARER), Depends(COOKIE), Depends(principal, scope="function")]
+    for router in (
+        live_router,
+        inventory_router,
+        anomalies_router,
+        replenishment_router,
+        devices_router,
+        tenancy_routes.router,
+        page_routes.router,
+    ):
+        app.include_router(router, dependencies=guarded)
+    app.mount("/static", _Static(directory=STATIC), name="static")
+
+
+class _Static(StaticFiles):
+    """Static files that a browser keeps but asks about: script modules import each other without a fingerprint."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.setdefault("Cache-Control", "no-cache")
+        return response
