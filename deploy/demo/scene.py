@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -11,7 +10,8 @@ from contracts.errors import UserError
 from deploy.demo import files, market
 from deploy.demo.people import Access, ensure_people
 from deploy.demo.story import BROKER_RESTART_S, LINES
-from deploy.local.ports import assign
+from deploy.local.outboxes import Outbox
+from deploy.local.ports import assign, is_open
 from deploy.local.stack import Stack
 from platform_api.imports.service import import_csv
 from platform_api.tenancy.service import create_tenant
@@ -57,27 +57,26 @@ class Demo:
         plan_file.write_bytes(plans.encode(files.plan(ports)))
         truth = folder / "truth.jsonl"
         self._stack.start_process(
-            SIMULATOR, "simulate", "store", "--plan", str(plan_file), "--truth", str(truth), device=True
+            SIMULATOR,
+            *("simulate", "store", "--plan", str(plan_file), "--truth", str(truth)),
+            device=True,
+            is_ready=lambda: all(is_open(port) for port in ports.values()),
         )
-        for store in market.STORES:
+        self._stack.supervisor.wait_ready(SIMULATOR, interrupted=interrupted)
+        for store, outbox in zip(market.STORES, self.outboxes(), strict=True):
             config = folder / f"{store.gateway}.toml"
-            outbox = self.outbox(store)
-            outbox.parent.mkdir(parents=True, exist_ok=True)
-            config.write_text(files.edge_toml(store, ports[store.gateway], folder / "slots.csv", outbox))
+            outbox.file.parent.mkdir(exist_ok=True)
+            config.write_text(files.edge_toml(store, ports[store.gateway], folder / "slots.csv", outbox.file))
             self._stack.start_process(
-                self.edge(store), "edge", "run", "--config", str(config), device=True, stop_s=EDGE_STOP_S
+                edge_name(store), "edge", "run", "--config", str(config), device=True, stop_s=EDGE_STOP_S
             )
-        self._stack.supervisor.wait_ready(*map(self.edge, market.STORES), interrupted=interrupted)
+        self._stack.supervisor.wait_ready(*map(edge_name, market.STORES), interrupted=interrupted)
         self._started_at = time.monotonic()
 
-    def outbox(self, store: market.Store) -> Path:
-        """The file in which a store's gateway keeps what is not committed."""
-        return self._stack.state.edges / store.gateway / "outbox.db"
-
-    @staticmethod
-    def edge(store: market.Store) -> str:
-        """Name of the process of a store's gateway."""
-        return f"edge-{store.gateway}"
+    def outboxes(self) -> list[Outbox]:
+        """The files in which the gateways keep what is not committed, in the order of the stores."""
+        folder = self._stack.state.edges
+        return [Outbox(market.TENANT, store.gateway, folder / store.gateway / "outbox.db") for store in market.STORES]
 
     def tick(self) -> None:
         """Tell what the story has come to; kill the broker when it is due."""
@@ -92,5 +91,10 @@ class Demo:
 
     def stop_gateways(self) -> None:
         """Stop reading shelves; what the gateways hold is handed over first, while the dataflow still runs."""
-        self._stack.supervisor.stop(*map(self.edge, market.STORES))
+        self._stack.supervisor.stop(*map(edge_name, market.STORES))
         self._stack.supervisor.stop(SIMULATOR)
+
+
+def edge_name(store: market.Store) -> str:
+    """Name of the process of a store's gateway."""
+    return f"edge-{store.gateway}"

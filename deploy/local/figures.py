@@ -17,15 +17,18 @@ _LAG: Final = "shelfpulse_lag_seconds"
 _DUPLICATES: Final = "shelfpulse_duplicates_total"
 
 COUNTS: Final[LiteralString] = """
+WITH
+lanes AS (SELECT * FROM ingest_watermark WHERE %(tenant)s IN ('', tenant_id)),
+events AS (SELECT kind FROM shelf_event WHERE %(tenant)s IN ('', tenant_id))
 SELECT
-    (SELECT coalesce(sum(readings), 0)::bigint FROM ingest_watermark WHERE lane IN ('tel', 'bulk')) AS committed,
-    (SELECT coalesce(sum(gap_frames), 0)::bigint FROM ingest_watermark) AS gaps,
+    (SELECT coalesce(sum(readings), 0)::bigint FROM lanes WHERE lane IN ('tel', 'bulk')) AS committed,
+    (SELECT coalesce(sum(gap_frames), 0)::bigint FROM lanes) AS gaps,
     (SELECT count(*) FROM quarantine WHERE state = 'held') AS quarantined,
-    (SELECT count(*) FROM shelf_event) AS events,
-    (SELECT count(*) FROM shelf_event WHERE kind = 'sale') AS sales,
-    (SELECT count(*) FROM shelf_event WHERE kind = 'restock') AS restocks,
-    (SELECT count(*) FROM anomaly) AS anomalies,
-    (SELECT count(*) FROM proposal) AS proposals
+    (SELECT count(*) FROM events) AS events,
+    (SELECT count(*) FROM events WHERE kind = 'sale') AS sales,
+    (SELECT count(*) FROM events WHERE kind = 'restock') AS restocks,
+    (SELECT count(*) FROM anomaly WHERE %(tenant)s IN ('', tenant_id)) AS anomalies,
+    (SELECT count(*) FROM proposal WHERE %(tenant)s IN ('', tenant_id)) AS proposals
 """
 
 
@@ -43,10 +46,10 @@ class Counts:
     proposals: int
 
 
-def read_counts(connection: psycopg.Connection) -> Counts:
-    """Totals as committed now. Raises psycopg.Error."""
+def read_counts(connection: psycopg.Connection, tenant: str) -> Counts:
+    """Totals of a tenant ('' for all) as committed now. Raises psycopg.Error."""
     with connection.cursor(row_factory=class_row(Counts)) as cursor:
-        counts = cursor.execute(COUNTS).fetchone()
+        counts = cursor.execute(COUNTS, {"tenant": tenant}).fetchone()
     assert counts is not None
     return counts
 

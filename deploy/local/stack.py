@@ -104,10 +104,17 @@ class Stack:
             self.start_process(name, *command)
         self.supervisor.wait_ready(*arguments, interrupted=interrupted)
 
-    def start_process(self, name: str, *command: str, device: bool = False, stop_s: float = 20.0) -> None:
+    def start_process(
+        self,
+        name: str,
+        *command: str,
+        device: bool = False,
+        stop_s: float = 30.0,
+        is_ready: Callable[[], bool] | None = None,
+    ) -> None:
         """Start one of our own commands as a watched process; ``device``: it is told a gateway's access alone.
 
-        It is ready when it answers on its metrics port.
+        It is ready when ``is_ready`` says so; unless given, when its /healthz does.
         """
         if name not in self.metrics:
             self.metrics |= assign([name], self.state.ports_file)
@@ -120,7 +127,7 @@ class Stack:
                     log=self.state.logs / f"{name}.log",
                     env=self._environment(port, device=device),
                     stop_s=stop_s,
-                    is_ready=lambda: is_healthy(port),
+                    is_ready=is_ready or (lambda: is_healthy(port)),
                     ready_s=_READY_S,
                 )
             )
