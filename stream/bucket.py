@@ -1,0 +1,338 @@
+"""The work of one bucket: sequence check, repair of clocks, positions, detection. Facts out, no I/O.
+
+Bytewax keeps one ``Bucket`` for each of the 64 buckets. Where its lanes and shelves stand always comes from the
+database at the start, which may be ahead of the recovery store; only what the detectors learnt comes from there.
+"""
+
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+import numpy as np
+
+from contracts.facts import AnomalyKind
+from contracts.frames import Event, Reason
+from contracts.ids import bucket_of, derived_id
+from contracts.topics import GatewayAddress, Lane
+from stream import clean, position, sequence
+from stream.anomaly import Spike, SpikeFinder
+from stream.control import Beginning, Snapshot
+from stream.facts import (
+    AnomalyRow,
+    Arrival,
+    Chunk,
+    Columns,
+    EventRow,
+    Facts,
+    Fault,
+    LaneId,
+    PositionRow,
+    QuarantineRow,
+    Settled,
+    Sighting,
+    Stray,
+    join_columns,
+)
+from stream.sequence import LaneState, Verdict
+from stream.settings import CLOCK_AHEAD, RETENTION
+
+STRAYS_KEPT_MAX: Final = 20
+"""Samples kept of one gateway's messages without a place, for each reason and hour."""
+STRAY_KINDS_MAX: Final = 10_000
+LIVE_LANES: Final = frozenset({Lane.TEL, Lane.EVT})
+
+
+class Names(Protocol):
+    """What a bucket asks of the control data."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest control data."""
+
+    def name_of(self, series_id: int) -> tuple[str, str, str]:
+        """Tenant, gateway and channel of a series."""
+
+
+class Bucket:
+    """State of one bucket. ``learnt`` is what ``snapshot`` returned before, or None."""
+
+    def __init__(self, number: int, names: Names, beginning: Beginning, learnt: bytes | None) -> None:
+        self._names = names
+        self._lanes: dict[LaneId, LaneState] = {
+            lane: LaneState(state.ep, state.seq, dict(state.closed))
+            for lane, state in beginning.lanes.items()
+            if bucket_of(lane.gateway) == number
+        }
+        self._on_shelf: dict[tuple[str, str, str], int] = {
+            place: stored.on_shelf for place, stored in beginning.positions.items() if bucket_of(place[1]) == number
+        }
+        self._anchors = {
+            gateway: anchor for gateway, anchor in beginning.anchors.items() if bucket_of(gateway[1]) == number
+        }
+        self._spikes = SpikeFinder() if learnt is None else SpikeFinder.restore(learnt)
+        self._strays: dict[tuple[str, str, Reason, int], int] = {}
+
+    def snapshot(self) -> bytes:
+        """What the detectors learnt."""
+        return self._spikes.snapshot()
+
+    def take(self, chunks: list[Chunk], now: datetime) -> Facts:
+        """Facts of the chunks, in order of receipt. ``now`` judges repaired times and stamps unsynced events."""
+        facts = Facts(join_columns([]))
+        parts: list[Columns] = []
+        for chunk in chunks:
+            offset = sum(len(part) for part in parts)
+            parts.append(self._take_chunk(chunk, facts, offset, now))
+        facts.columns = join_columns(parts)
+        self._detect(facts)
+        return facts
+
+    # ------------------------------------------------------------- one chunk
+
+    def _take_chunk(self, chunk: Chunk, facts: Facts, offset: int, now: datetime) -> Columns:
+        """Judge every arrival; returns the readings of those that count, ``offset`` is where they will stand."""
+        for sighting in chunk.sightings:
+            self._take_presence(sighting, facts)
+        for stray in chunk.strays:
+            self._take_stray(stray, facts, now)
+        slices: list[tuple[int, int]] = []
+        kept = 0
+        for arrival in chunk.arrivals:
+            settled = self._settle(arrival, chunk.columns, facts, now)
+            if settled is None:
+                continue
+            if settled.quarantine is None and arrival.hi > arrival.lo:
+                slices.append((arrival.lo, arrival.hi))
+                settled.lo = offset + kept
+                kept += arrival.hi - arrival.lo
+                settled.hi = offset + kept
+            facts.frames.append(settled)
+        if kept == len(chunk.columns):
+            return chunk.columns
+        mask = np.zeros(len(chunk.columns), np.bool_)
+        for lo, hi in slices:
+            mask[lo:hi] = True
+        return chunk.columns.take(mask)
+
+    def _settle(self, arrival: Arrival, columns: Columns, facts: Facts, now: datetime) -> Settled | None:
+        """The frame as it counts, or None when it is a duplicate, ahead, or of somebody else."""
+        address = arrival.address
+        if arrival.lane is None:
+            return Settled(None, lo=0, hi=0, tenant=address.tenant, gateway=address.gateway, site=address.site,
+                           message=arrival.message, once=arrival.sync)  # fmt: skip
+        lane = LaneId(address.tenant, address.gateway, arrival.lane)
+        state = self._lanes.setdefault(lane, LaneState())
+        from_seq = arrival.seq if arrival.gap is None else arrival.gap.from_
+        content = None if arrival.gap is not None or arrival.fault is not None else arrival.digest
+        verdict = sequence.judge(state, arrival.ep, from_seq, arrival.seq, content)
+        match verdict:
+            case Verdict.DUPLICATE:
+                facts.duplicates += 1
+                self._tell_again(facts, address, arrival.lane, state.ep, state.seq)
+                return None
+            case Verdict.AHEAD:
+                facts.ahead += 1
+                seq = state.seq if arrival.ep == state.ep else 0
+                self._tell_again(facts, address, arrival.lane, arrival.ep, seq)
+                return None
+            case Verdict.CLOSED | Verdict.CLONE:
+                facts.frames.append(_two_agents(arrival, lane, verdict))
+                return None
+        self._repair_clock(arrival, columns, now)
+        first = sequence.advance(state, arrival.ep, arrival.seq, content)
+        return self._settled(arrival, lane, first, now)
+
+    def _settled(self, arrival: Arrival, lane: LaneId, first: int, now: datetime) -> Settled:
+        address = arrival.address
+        settled = Settled(
+            lane,
+            ep=arrival.ep,
+            from_seq=first,
+            to_seq=arrival.seq,
+            digest=arrival.digest,
+            tenant=address.tenant,
+            gateway=address.gateway,
+            site=address.site,
+            message=arrival.message,
+            gap_reason="" if arrival.gap is None else arrival.gap.reason,
+        )
+        if arrival.fault is not None:
+            settled.quarantine = _quarantine(arrival, lane, arrival.seq, arrival.fault)
+            if arrival.fault.reason is Reason.BAD_TIME and clean.is_fast_clock(arrival.t0_ms, _limits(now)):
+                settled.anomalies = (_fast_clock(arrival),)
+            return settled
+        if arrival.lane in LIVE_LANES and arrival.gap is None and arrival.sync:
+            settled.live_t0_ms = arrival.t0_ms
+        if arrival.events:
+            settled.events = tuple(self._event_row(arrival, event, now) for event in arrival.events)
+            settled.positions = tuple(self._move(arrival, row) for row in settled.events)
+        return settled
+
+    # ------------------------------------------------------------- clocks
+
+    def _repair_clock(self, arrival: Arrival, columns: Columns, now: datetime) -> None:
+        """Set right the times of a frame whose clock was not disciplined, or find it unusable.
+
+        An event is never held back: without an anchor its time is that of receipt, and it says so.
+        """
+        if arrival.sync or arrival.gap is not None or arrival.fault is not None:
+            return
+        anchor = self._anchors.get((arrival.address.tenant, arrival.address.gateway))
+        known = anchor is not None and anchor[0] == arrival.boot
+        if anchor is not None and known:
+            shift_ms = anchor[1] + arrival.mono_ms - arrival.t0_ms
+        elif arrival.events:
+            shift_ms = arrival.message.received_ms - arrival.t0_ms
+        else:
+            arrival.fault = Fault(Reason.UNSYNCED, f"no presence of boot {arrival.boot!r} tells its time")
+            return
+        arrival.t0_ms += shift_ms
+        last_ms = arrival.t0_ms
+        if arrival.hi > arrival.lo:
+            columns.time_us[arrival.lo : arrival.hi] += shift_ms * 1000
+            last_ms = int(np.max(columns.time_us[arrival.lo : arrival.hi])) // 1000
+        arrival.fault = clean.check_times(arrival.t0_ms, last_ms, _limits(now))
+
+    def _take_presence(self, sighting: Sighting, facts: Facts) -> None:
+        address, presence, _ = sighting
+        if presence.utc is not None and presence.boot:
+            self._anchors[address.tenant, address.gateway] = (presence.boot, presence.utc - presence.mono)
+        facts.frames.append(
+            Settled(None, tenant=address.tenant, gateway=address.gateway, site=address.site, sighting=sighting)
+        )
+        for lane in Lane:
+            state = self._lanes.get(LaneId(address.tenant, address.gateway, lane))
+            if state is not None and state.ep:
+                self._tell_again(facts, address, lane, state.ep, state.seq)
+
+    # ------------------------------------------------------------- events
+
+    def _event_row(self, arrival: Arrival, event: Event, now: datetime) -> EventRow:
+        address = arrival.address
+        slot = self._names.snapshot.slots.get((address.tenant, address.gateway, event.slot))
+        at_ms = arrival.t0_ms + event.d
+        if not arrival.sync:
+            at_ms = min(at_ms, int(now.timestamp() * 1000))
+        return EventRow(
+            address.tenant,
+            address.gateway,
+            event.id,
+            _moment(at_ms),
+            address.site,
+            event.slot,
+            "" if slot is None else slot.sku,
+            event.kind,
+            event.units,
+            event.dg,
+            event.conf,
+            self._count(address, event),
+            event.of,
+            event.why,
+            dict(event.other),
+            arrival.sync,
+            arrival.seq,
+        )
+
+    def _count(self, address: GatewayAddress, event: Event) -> int:
+        place = (address.tenant, address.gateway, event.slot)
+        after = position.apply(self._on_shelf.get(place, 0), event)
+        self._on_shelf[place] = after
+        return after
+
+    def _move(self, arrival: Arrival, row: EventRow) -> PositionRow:
+        assert row.on_shelf is not None
+        address = arrival.address
+        return PositionRow(row.tenant, row.gateway, row.slot, address.site, row.sku, row.on_shelf, row.time)
+
+    # ------------------------------------------------------------- what is not settled
+
+    def _take_stray(self, stray: Stray, facts: Facts, now: datetime) -> None:
+        """Keep a sample of a message without a place; a flood of them must not fill the database."""
+        kind = (stray.tenant, stray.gateway, stray.fault.reason, int(now.timestamp()) // 3600)
+        if kind not in self._strays and len(self._strays) >= STRAY_KINDS_MAX:
+            self._strays.clear()
+        seen = self._strays.get(kind, 0)
+        self._strays[kind] = seen + 1
+        row = QuarantineRow(stray.tenant, stray.gateway, "", "", None, stray.message, stray.fault)
+        kept = row if seen < STRAYS_KEPT_MAX else None
+        facts.strays[stray.fault.reason] = facts.strays.get(stray.fault.reason, 0) + 1
+        if kept is not None:
+            facts.frames.append(Settled(None, tenant=stray.tenant, gateway=stray.gateway, quarantine=kept))
+
+    @staticmethod
+    def _tell_again(facts: Facts, address: GatewayAddress, lane: Lane, ep: str, seq: int) -> None:
+        facts.again.setdefault(address, {})[lane] = (ep, seq)
+
+    # ------------------------------------------------------------- detection
+
+    def _detect(self, facts: Facts) -> None:
+        found = self._spikes.step(facts.columns, self._names.name_of)
+        if not found:
+            return
+        rows = tuple(self._spike_row(spike) for spike in found)
+        facts.frames.append(Settled(None, tenant=rows[0].tenant, gateway=rows[0].gateway, anomalies=rows))
+
+    def _spike_row(self, spike: Spike) -> AnomalyRow:
+        tenant, gateway, channel = self._names.name_of(spike.series)
+        registered = self._names.snapshot.gateways.get((tenant, gateway))
+        place = f"{gateway}/{channel}"
+        return AnomalyRow(
+            anomaly_id=derived_id(tenant, AnomalyKind.SPIKE, place, spike.start_us),
+            tenant=tenant,
+            site="" if registered is None else registered.site,
+            gateway=gateway,
+            kind=AnomalyKind.SPIKE,
+            place_kind="series",
+            place=place,
+            start=_from_us(spike.start_us),
+            end=_from_us(spike.end_us),
+            detected=_from_us(spike.detected_us),
+            severity=spike.severity,
+            score=spike.score,
+            evidence=spike.evidence,
+        )
+
+
+def _quarantine(arrival: Arrival, lane: LaneId, seq: int | None, fault: Fault) -> QuarantineRow:
+    return QuarantineRow(lane.tenant, lane.gateway, lane.lane, arrival.ep, seq, arrival.message, fault)
+
+
+def _two_agents(arrival: Arrival, lane: LaneId, verdict: Verdict) -> Settled:
+    """Quarantine of a frame that only a second agent with the same name can have sent, and its alarm."""
+    if verdict is Verdict.CLONE:
+        reason, detail = Reason.CONFLICT, f"frame {arrival.seq} of {arrival.ep} came again with other content"
+    else:
+        reason, detail = Reason.CLOSED_INCARNATION, f"incarnation {arrival.ep} is closed"
+    address = arrival.address
+    at = _moment(arrival.message.received_ms)
+    anomaly = AnomalyRow(
+        # One alarm a day and pair of agents, however many frames collide.
+        derived_id(address.tenant, address.gateway, "two_agents", arrival.ep, at.date().isoformat()),
+        address.tenant, address.site, address.gateway, AnomalyKind.DEVICE_FAULT, "gateway", address.gateway,
+        at, None, at, 0.9, 1.0, {"why": "two_agents", "detail": detail, "lane": lane.lane, "ep": arrival.ep},
+    )  # fmt: skip
+    fault = Fault(reason, detail)
+    return Settled(None, tenant=address.tenant, gateway=address.gateway, site=address.site,
+                   quarantine=_quarantine(arrival, lane, None, fault), anomalies=(anomaly,))  # fmt: skip
+
+
+def _fast_clock(arrival: Arrival) -> AnomalyRow:
+    address = arrival.address
+    at = _moment(arrival.message.received_ms)
+    ahead_s = round((arrival.t0_ms - arrival.message.received_ms) / 1000)
+    return AnomalyRow(
+        derived_id(address.tenant, address.gateway, "fast_clock", at.date().isoformat()),
+        address.tenant, address.site, address.gateway, AnomalyKind.DEVICE_FAULT, "gateway", address.gateway, at, None,
+        at, 0.7, 1.0, {"why": "fast_clock", "ahead_s": ahead_s},
+    )  # fmt: skip
+
+
+def _limits(now: datetime) -> clean.Limits:
+    return clean.limits_at(now, RETENTION, CLOCK_AHEAD)
+
+
+def _moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _from_us(us: int) -> datetime:
+    return datetime.fromtimestamp(us / 1e6, UTC)

@@ -1,0 +1,239 @@
+"""What the dataflow must know of the world: gateways, slots, policies, proposals, series. From memory, kept fresh.
+
+A thread listens for NOTIFY and reads everything anew on one, and every minute whether or not one came; readers see
+one immutable ``Snapshot`` after another. Series are created here, once for every new channel.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+import structlog
+
+from contracts.facts import CONTROL_CHANNEL, ProposalState
+from contracts.topics import Lane
+from stream import clean, queries
+from stream.facts import Fault, LaneId
+from stream.replenish import Policy, PolicyMode, Proposal
+from stream.sequence import LaneState
+from stream.settings import CONTROL_REFRESH_S, RETRY_FIRST_S, RETRY_LONGEST_S
+
+log = structlog.get_logger()
+
+CHANNEL_SETS_CACHED_MAX: Final = 100_000
+_LISTEN_S: Final = 1.0
+
+
+class Slot(NamedTuple):
+    """A place on a shelf that holds one SKU."""
+
+    site: str
+    sku: str
+    channel: str
+    unit_weight_g: float
+
+
+class SiteSku(NamedTuple):
+    """What a policy and a proposal are for."""
+
+    tenant: str
+    site: str
+    sku: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Control data of one moment; ``version`` grows with each."""
+
+    version: int = 0
+    gateways: dict[tuple[str, str], clean.Gateway] = field(default_factory=dict)
+    slots: dict[tuple[str, str, str], Slot] = field(default_factory=dict)
+    policies: dict[SiteSku, Policy] = field(default_factory=dict)
+    proposals: dict[SiteSku, Proposal] = field(default_factory=dict)
+
+
+class StoredPosition(NamedTuple):
+    """A row of shelf_position at the start."""
+
+    site: str
+    sku: str
+    on_shelf: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where the database stands when the process starts: it has the last word over the recovery store."""
+
+    lanes: dict[LaneId, LaneState]
+    positions: dict[tuple[str, str, str], StoredPosition]
+    anchors: dict[tuple[str, str], tuple[str, int]]
+    """(tenant, gateway) -> boot and the UTC ms at which its monotonic clock was 0."""
+
+
+class Control:
+    """Control data of one process. ``start`` before use; thread-safe for readers.
+
+    ``dsn`` libpq URL; ``patience_s``: how long creating a series is tried again while the database is away.
+    """
+
+    def __init__(self, dsn: str, patience_s: float, stopping: threading.Event) -> None:
+        self._dsn = dsn
+        self._patience_s = patience_s
+        self._stopping = stopping
+        self._snapshot = Snapshot()
+        self._series: dict[tuple[str, str], dict[str, int]] = {}
+        self._by_channels: dict[tuple[str, str, tuple[str, ...]], npt.NDArray[np.int32]] = {}
+        self._names: dict[int, tuple[str, str, str]] = {}
+        self._writing: psycopg.Connection | None = None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest control data."""
+        return self._snapshot
+
+    def gateway(self, tenant: str, gateway: str) -> clean.Gateway | None:
+        """The registered gateway of that name."""
+        return self._snapshot.gateways.get((tenant, gateway))
+
+    def series(self, tenant: str, gateway: str, channels: tuple[str, ...]) -> npt.NDArray[np.int32] | Fault:
+        """Ids of the series of these channels, shape (len(channels),); new ones are created."""
+        key = (tenant, gateway, channels)
+        ids = self._by_channels.get(key)
+        if ids is not None:
+            return ids
+        known = self._series.setdefault((tenant, gateway), {})
+        new = {channel for channel in channels if channel not in known}
+        if new:
+            fault = clean.check_channels(len(known), len(new))
+            if fault is not None:
+                return fault
+            self._create_series(tenant, gateway, sorted(new))
+        if len(self._by_channels) >= CHANNEL_SETS_CACHED_MAX:
+            self._by_channels.clear()
+        ids = np.array([known[channel] for channel in channels], np.int32)
+        self._by_channels[key] = ids
+        return ids
+
+    def name_of(self, series_id: int) -> tuple[str, str, str]:
+        """Tenant, gateway and channel of a series that ``series`` has named."""
+        return self._names[series_id]
+
+    def start(self) -> Beginning:
+        """Read everything once, then keep it fresh from a daemon thread. Raises psycopg.Error."""
+        with psycopg.connect(self._dsn, autocommit=True) as connection:
+            self._refresh(connection)
+            for tenant, gateway, channel, series_id in connection.execute(queries.SERIES):
+                self._learn(tenant, gateway, channel, series_id)
+            beginning = read_beginning(connection)
+        threading.Thread(target=self._watch, name="control", daemon=True).start()
+        return beginning
+
+    def _learn(self, tenant: str, gateway: str, channel: str, series_id: int) -> None:
+        self._series.setdefault((tenant, gateway), {})[channel] = series_id
+        self._names[series_id] = (tenant, gateway, channel)
+
+    def _create_series(self, tenant: str, gateway: str, channels: list[str]) -> None:
+        """Insert series and learn their ids; waits for the database as an epoch does. Raises psycopg.Error."""
+        deadline = time.monotonic() + self._patience_s
+        pause_s = RETRY_FIRST_S
+        while True:
+            try:
+                if self._writing is None or self._writing.closed:
+                    self._writing = psycopg.connect(self._dsn, autocommit=True)
+                named = {"tenant": tenant, "gateway": gateway, "channels": channels}
+                self._writing.execute(queries.SERIES_INSERT, named)
+                for channel, series_id in self._writing.execute(queries.SERIES_OF_GATEWAY, named):
+                    self._learn(tenant, gateway, channel, series_id)
+            except psycopg.OperationalError as error:
+                if time.monotonic() > deadline or self._stopping.wait(pause_s):
+                    raise
+                log.warning("series_delayed", error=str(error).strip())
+                pause_s = min(pause_s * 2, RETRY_LONGEST_S)
+                if self._writing is not None:
+                    with suppress(psycopg.Error):
+                        self._writing.close()
+            else:
+                log.info("series_created", tenant=tenant, gateway=gateway, channels=len(channels))
+                return
+
+    def _watch(self) -> None:
+        pause_s = RETRY_FIRST_S
+        while not self._stopping.is_set():
+            try:
+                with psycopg.connect(self._dsn, autocommit=True) as connection:
+                    connection.execute(f"LISTEN {CONTROL_CHANNEL}")
+                    self._refresh(connection)
+                    pause_s = RETRY_FIRST_S
+                    self._follow(connection)
+            except psycopg.Error as error:
+                log.warning("control_lost", error=str(error).strip())
+                self._stopping.wait(pause_s)
+                pause_s = min(pause_s * 2, RETRY_LONGEST_S)
+
+    def _follow(self, connection: psycopg.Connection) -> None:
+        refreshed = time.monotonic()
+        while not self._stopping.is_set():
+            told = sum(1 for _ in connection.notifies(timeout=_LISTEN_S, stop_after=1))
+            if told or time.monotonic() - refreshed >= CONTROL_REFRESH_S:
+                self._refresh(connection)
+                refreshed = time.monotonic()
+
+    def _refresh(self, connection: psycopg.Connection) -> None:
+        self._snapshot = read_snapshot(connection, self._snapshot.version + 1)
+
+
+def read_snapshot(connection: psycopg.Connection, version: int) -> Snapshot:
+    """Control data as the database has it now. Raises psycopg.Error."""
+    return Snapshot(
+        version,
+        {
+            (tenant, gateway): clean.Gateway(site, revoked)
+            for tenant, gateway, site, revoked in connection.execute(queries.GATEWAYS)
+        },
+        {
+            (tenant, gateway, slot): Slot(site, sku, channel, unit_weight_g)
+            for tenant, gateway, slot, site, sku, channel, unit_weight_g in connection.execute(queries.SLOTS)
+        },
+        {
+            SiteSku(tenant, site, sku): Policy(reorder_point, target, PolicyMode(mode))
+            for tenant, site, sku, reorder_point, target, mode in connection.execute(queries.POLICIES)
+        },
+        {
+            SiteSku(tenant, site, sku): Proposal(cycle, units, ProposalState(state))
+            for tenant, site, sku, cycle, units, state in connection.execute(queries.PROPOSALS)
+        },
+    )
+
+
+def read_beginning(connection: psycopg.Connection) -> Beginning:
+    """Watermarks, positions and clock anchors as they are committed. Raises psycopg.Error."""
+    lanes: dict[LaneId, LaneState] = {}
+    for tenant, gateway, lane, ep, seq, closed in connection.execute(queries.WATERMARKS):
+        state = lanes.setdefault(LaneId(tenant, gateway, Lane(lane)), LaneState())
+        if closed:
+            state.closed[ep] = seq
+        else:
+            state.ep, state.seq = ep, seq
+    positions = {
+        (tenant, gateway, slot): StoredPosition(site, sku, on_shelf)
+        for tenant, gateway, slot, site, sku, on_shelf in connection.execute(queries.POSITIONS)
+    }
+    anchors = {
+        (tenant, gateway): (boot, _utc_ms(utc) - mono_ms)
+        for tenant, gateway, boot, mono_ms, utc in connection.execute(queries.ANCHORS)
+    }
+    return Beginning(lanes, positions, anchors)
+
+
+def _utc_ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+Clock = Callable[[], datetime]

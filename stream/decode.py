@@ -1,0 +1,253 @@
+"""MQTT payloads to chunks: one decode a frame, one array a column and batch, no object a reading."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from contracts import frames, plain, presence, topics
+from contracts.frames import AnswerFrame, AnyFrame, Envelope, EventFrame, FrameError, Reason, TelemetryFrame
+from contracts.ids import bucket_of
+from contracts.topics import GatewayAddress, Lane, TopicError
+from stream import clean
+from stream.facts import Arrival, Chunk, Columns, Fault, Message, Sighting, Stray
+from stream.settings import CLOCK_AHEAD, RETENTION
+
+TOPICS_CACHED_MAX: Final = 200_000
+_UP: Final = f"{topics.ROOT}/up/"
+_RAW: Final = f"{topics.ROOT}/raw/"
+_STATE: Final = f"{topics.ROOT}/st/"
+
+
+class Registry(Protocol):
+    """What decoding asks of the control data."""
+
+    def gateway(self, tenant: str, gateway: str) -> clean.Gateway | None:
+        """The registered gateway of that name."""
+
+    def series(self, tenant: str, gateway: str, channels: tuple[str, ...]) -> "npt.NDArray[np.int32] | Fault":
+        """Ids of the series of these channels, shape (len(channels),); new ones are created."""
+
+
+@dataclass(slots=True)
+class _Builder:
+    """Columns of one bucket while its messages are read; ``i`` already counts into ``ids``."""
+
+    arrivals: list[Arrival] = field(default_factory=list)
+    strays: list[Stray] = field(default_factory=list)
+    sightings: list[Sighting] = field(default_factory=list)
+    i: list[int] = field(default_factory=list)
+    d: list[int] = field(default_factory=list)
+    x: list[float] = field(default_factory=list)
+    ids: list[npt.NDArray[np.int32]] = field(default_factory=list)
+    ids_count: int = 0
+    bases: list[int] = field(default_factory=list)
+    starts_ms: list[int] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    quality: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, ids: npt.NDArray[np.int32], t0_ms: int, columns: tuple[list[int], list[int], list[float]]) -> int:
+        """Append one frame's columns; returns the position of its first reading."""
+        start = len(self.x)
+        i, d, x = columns
+        self.i += i
+        self.d += d
+        self.x += x
+        self.ids.append(ids)
+        self.bases.append(self.ids_count)
+        self.ids_count += len(ids)
+        self.starts_ms.append(t0_ms)
+        self.counts.append(len(x))
+        return start
+
+    def chunk(self, bucket: int) -> Chunk:
+        n = len(self.x)
+        if n == 0:
+            columns = Columns(
+                np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float64), np.empty(0, np.int16)
+            )  # fmt: skip
+        else:
+            counts = np.array(self.counts)
+            i = np.fromiter(self.i, np.int64, n) + np.repeat(np.array(self.bases), counts)
+            time_ms = np.fromiter(self.d, np.int64, n) + np.repeat(np.array(self.starts_ms), counts)
+            quality = np.zeros(n, np.int16)
+            for position, code in self.quality:
+                quality[position] = code
+            columns = Columns(
+                time_ms * 1000, np.concatenate(self.ids)[i], np.fromiter(self.x, np.float64, n), quality
+            )  # fmt: skip
+        return Chunk(bucket, columns, self.arrivals, self.strays, self.sightings)
+
+
+class Decoder:
+    """Turns batches of messages into one chunk a bucket.
+
+    ``registry`` answers from memory but for new channels. ``clock`` gives the time against which readings are judged.
+    """
+
+    def __init__(self, registry: Registry, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._topics: dict[str, topics.UpTopic] = {}
+
+    def __call__(self, batches: Iterable[list[Message]]) -> list[tuple[str, Chunk]]:
+        """Chunks by key of their bucket ("00" … "63"), messages in order of receipt."""
+        limits = clean.limits_at(self._clock(), RETENTION, CLOCK_AHEAD)
+        builders: dict[int, _Builder] = {}
+        for batch in batches:
+            for message in batch:
+                self._read(message, builders, limits)
+        return [(f"{bucket:02}", builder.chunk(bucket)) for bucket, builder in builders.items()]
+
+    def _read(self, message: Message, builders: dict[int, _Builder], limits: clean.Limits) -> None:
+        topic = message.topic
+        try:
+            if topic.startswith(_UP):
+                bucket, address, lane = self._parse_up(topic)
+                self._read_up(message, address, lane, builders.setdefault(bucket, _Builder()), limits)
+            elif topic.startswith(_RAW):
+                address = topics.parse_plain(topic, "raw")
+                self._read_raw(message, address, builders.setdefault(bucket_of(address.gateway), _Builder()), limits)
+            elif topic.startswith(_STATE):
+                address = topics.parse_plain(topic, "st")
+                self._read_presence(message, address, builders.setdefault(bucket_of(address.gateway), _Builder()))
+            else:
+                msg = f"not a topic of ours: {topic[:200]!r}"
+                raise TopicError(msg)
+        except TopicError as error:
+            fault = Fault(Reason.BAD_TOPIC, str(error))
+            builders.setdefault(0, _Builder()).strays.append(Stray(message, "", "", fault))
+
+    def _parse_up(self, topic: str) -> topics.UpTopic:
+        parsed = self._topics.get(topic)
+        if parsed is None:
+            parsed = topics.parse_up(topic)
+            if len(self._topics) >= TOPICS_CACHED_MAX:
+                self._topics.clear()
+            self._topics[topic] = parsed
+        return parsed
+
+    def _read_up(
+        self, message: Message, address: GatewayAddress, lane: Lane, builder: _Builder, limits: clean.Limits
+    ) -> None:
+        stranger = clean.check_gateway(address, self._registry.gateway(address.tenant, address.gateway))
+        if stranger is not None:
+            builder.strays.append(Stray(message, address.tenant, address.gateway, stranger))
+            return
+        try:
+            frame = frames.decode(lane, message.payload)
+        except FrameError as error:
+            fault = Fault(error.reason, error.detail)
+            if error.envelope is None:
+                builder.strays.append(Stray(message, address.tenant, address.gateway, fault))
+            else:
+                builder.arrivals.append(_unreadable(message, address, lane, error.envelope, fault))
+            return
+        arrival = _arrival(message, address, lane, frame)
+        builder.arrivals.append(arrival)
+        if frame.gap is None:
+            self._read_body(frame, arrival, builder, limits)
+
+    def _read_body(self, frame: AnyFrame, arrival: Arrival, builder: _Builder, limits: clean.Limits) -> None:
+        match frame:
+            case TelemetryFrame():
+                # The clock of sync:0 is judged once it is repaired, in the bucket that knows the anchors.
+                if arrival.sync:
+                    arrival.fault = clean.check_times(frame.t0, frame.t0 + max(frame.d), limits)
+                if arrival.fault is None:
+                    self._add_readings(frame, arrival, builder)
+            case EventFrame():
+                arrival.events = tuple(frame.ev)
+                arrival.fault = clean.check_texts(frame.ev)
+                if arrival.sync and arrival.fault is None:
+                    last_ms = frame.t0 + max(event.d for event in frame.ev)
+                    arrival.fault = clean.check_times(frame.t0, last_ms, limits)
+            case AnswerFrame():
+                arrival.answers = tuple(frame.rs)
+
+    def _add_readings(self, frame: TelemetryFrame, arrival: Arrival, builder: _Builder) -> None:
+        address = arrival.address
+        ids = self._registry.series(address.tenant, address.gateway, tuple(frame.ch))
+        if isinstance(ids, Fault):
+            arrival.fault = ids
+            return
+        arrival.lo = builder.add(ids, frame.t0, (frame.i, frame.d, frame.x))
+        arrival.hi = arrival.lo + len(frame.x)
+        if frame.q:
+            builder.quality += [(arrival.lo + int(position), code) for position, code in frame.q.items()]
+
+    def _read_raw(self, message: Message, address: GatewayAddress, builder: _Builder, limits: clean.Limits) -> None:
+        fault = clean.check_gateway(address, self._registry.gateway(address.tenant, address.gateway))
+        if fault is None:
+            try:
+                readings = plain.decode(message.payload)
+            except FrameError as error:
+                fault = Fault(error.reason, error.detail)
+        if fault is None:
+            for reading in readings:
+                fault = self._add_plain(message, address, reading, builder, limits)
+                if fault is not None:
+                    builder.strays.append(Stray(message, address.tenant, address.gateway, fault))
+            return
+        builder.strays.append(Stray(message, address.tenant, address.gateway, fault))
+
+    def _add_plain(
+        self,
+        message: Message,
+        address: GatewayAddress,
+        reading: plain.PlainReading,
+        builder: _Builder,
+        limits: clean.Limits,
+    ) -> Fault | None:
+        at_ms = message.received_ms if reading.ts is None else reading.ts
+        fault = clean.check_times(at_ms, at_ms, limits)
+        if fault is not None:
+            return fault
+        ids = self._registry.series(address.tenant, address.gateway, tuple(reading.values))
+        if isinstance(ids, Fault):
+            return ids
+        n = len(reading.values)
+        arrival = Arrival(message, address, None, "", 0, 0, at_ms, sync=reading.ts is not None, boot="", mono_ms=0)
+        arrival.lo = builder.add(ids, at_ms, (list(range(n)), [0] * n, list(reading.values.values())))
+        arrival.hi = arrival.lo + n
+        builder.arrivals.append(arrival)
+        return None
+
+    def _read_presence(self, message: Message, address: GatewayAddress, builder: _Builder) -> None:
+        fault = clean.check_gateway(address, self._registry.gateway(address.tenant, address.gateway))
+        if fault is None:
+            try:
+                seen = presence.decode(message.payload)
+            except presence.PresenceError as error:
+                fault = Fault(Reason.BAD_BODY, str(error))
+            else:
+                builder.sightings.append(Sighting(address, seen, message.received_ms))
+                return
+        builder.strays.append(Stray(message, address.tenant, address.gateway, fault))
+
+
+def _arrival(message: Message, address: GatewayAddress, lane: Lane, frame: AnyFrame) -> Arrival:
+    return Arrival(
+        message=message,
+        address=address,
+        lane=lane,
+        ep=frame.ep,
+        seq=frame.seq,
+        digest=frames.digest(frame),
+        t0_ms=frame.t0,
+        sync=frame.sync == 1,
+        boot=frame.boot,
+        mono_ms=frame.mono,
+        gap=frame.gap,
+    )
+
+
+def _unreadable(message: Message, address: GatewayAddress, lane: Lane, envelope: Envelope, fault: Fault) -> Arrival:
+    """A frame whose place is known and whose body is not; its bytes stand in for its content hash."""
+    digest = xxhash.xxh64_intdigest(message.payload)
+    return Arrival(message, address, lane, envelope.ep, envelope.seq, digest, 0, sync=True, boot="", mono_ms=0,
+                   fault=fault)  # fmt: skip

@@ -1,0 +1,61 @@
+"""The fence: which process owns which buckets. The newest claim wins; who lost one finds out at its next commit."""
+
+import os
+import socket
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import psycopg
+
+from contracts.ids import BUCKETS
+from stream import queries
+
+
+class Span(NamedTuple):
+    """Buckets ``first`` … ``last``, both included."""
+
+    first: int
+    last: int
+
+    @property
+    def name(self) -> str:
+        """Name of the partition that owns them; sorts by bucket."""
+        return f"{self.first:02}-{self.last:02}"
+
+
+class Fence(NamedTuple):
+    """A claim that was taken: valid while the database still has this generation for it."""
+
+    partition: str
+    generation: int
+
+
+def spans(processes: int) -> list[Span]:
+    """Buckets of each of ``processes`` processes, as even as it goes."""
+    assert 1 <= processes <= BUCKETS
+    edges = [BUCKETS * process // processes for process in range(processes + 1)]
+    return [Span(edges[process], edges[process + 1] - 1) for process in range(processes)]
+
+
+def span_of(name: str) -> Span:
+    """The inverse of ``Span.name``."""
+    first, _, last = name.partition("-")
+    return Span(int(first), int(last))
+
+
+def overlapping(names: Iterable[str], span: Span) -> list[str]:
+    """Names of other claims that share a bucket with ``span``: of a deployment with more or fewer processes."""
+    others = [(name, span_of(name)) for name in names if name != span.name]
+    return [name for name, other in others if other.first <= span.last and span.first <= other.last]
+
+
+def take(dsn: str, span: Span) -> Fence:
+    """Take these buckets from whoever has them. Raises psycopg.Error."""
+    owner = f"{socket.gethostname()}/{os.getpid()}"
+    with psycopg.connect(dsn) as connection:
+        connection.execute(queries.FENCE_LOCK)
+        names = [name for (name,) in connection.execute(queries.FENCE_RANGES)]
+        connection.execute(queries.FENCE_RAISE, {"partitions": overlapping(names, span)})
+        row = connection.execute(queries.FENCE_TAKE, {"partition": span.name, "owner": owner}).fetchone()
+        assert row is not None
+        return Fence(span.name, row[0])

@@ -1,0 +1,168 @@
+"""The dataflow. Read this first: what comes in, what is kept for whom, what is committed.
+
+    MQTT ── batches of messages ── decode ── chunks by bucket ── lanes (64 buckets) ── facts ──┬── sink: one transaction
+                                                                       └── positions by site ──┤   an epoch
+    clock ─────────────────────────────────────── keys of sites ── refill (64 keys of sites) ──┘
+
+Domain code (``decode``, ``bucket``, ``site`` and what they use) knows nothing of Bytewax; here it is only connected.
+"""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import SimplePollingSource
+from bytewax.operators import KeyedStream, StatefulBatchLogic
+
+from contracts import topics
+from contracts.ids import BUCKETS
+from stream.ack_publisher import AckPublisher
+from stream.bucket import Bucket
+from stream.control import Beginning, Control
+from stream.decode import Decoder
+from stream.facts import Chunk, Facts, PositionRow
+from stream.fence import Fence, Span
+from stream.mqtt_session import MqttSession
+from stream.mqtt_source import Drain, MqttSource, PartitionSpec
+from stream.settings import StreamSettings
+from stream.sink import EpochSink, SinkPartition
+from stream.site import Fired, Sites, key_of, keys_with_policies
+from stream.writer import Prepare, Writer
+
+CLOCK_INTERVAL: Final = timedelta(seconds=1)
+PLAIN: Final = "plain"
+"""The one partition that reads ``raw`` and ``st``, whose topics have no bucket."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """What one process of the stream is made of.
+
+    ``spans`` are the buckets of all processes, ``fence`` the claim on those of this one. ``stopping`` is set by a
+    signal. ``prepare`` makes room for readings of a range of time.
+    """
+
+    settings: StreamSettings
+    spans: list[Span]
+    index: int
+    fence: Fence
+    control: Control
+    beginning: Beginning
+    acks: AckPublisher
+    prepare: Prepare
+    stopping: threading.Event
+
+    @property
+    def span(self) -> Span:
+        """Buckets of this process."""
+        return self.spans[self.index]
+
+
+def build_flow(process: Process) -> Dataflow:
+    """The graph of one process; in a cluster every process builds the same."""
+    flow = Dataflow("shelfpulse")
+
+    messages = op.input("mqtt", flow, _source(process))
+    chunks = op.flat_map_batch("decode", messages, Decoder(process.control))
+    facts = op.stateful_batch("lanes", chunks, lambda learnt: _LanesLogic(process, learnt))
+
+    moved: KeyedStream[PositionRow | str] = op.flat_map_batch("positions", facts, _positions)
+    woken: KeyedStream[PositionRow | str] = op.flatten("wake", op.input("clock", flow, _Clock(process.control)))
+    sites: KeyedStream[PositionRow | str] = op.merge("sites", moved, woken)
+    proposals = op.stateful_batch("refill", sites, lambda fired: _RefillLogic(process, fired))
+
+    op.output("commit", op.merge("facts", facts, proposals), _sink(process))
+    return flow
+
+
+def partitions(span: Span, *, plain: bool) -> list[PartitionSpec]:
+    """Source partitions of a process. Names and client ids are fixed, so that sessions follow them."""
+    every = (topics.UP_FILTER,) if span == Span(0, BUCKETS - 1) else tuple(
+        topics.bucket_filter(bucket) for bucket in range(span.first, span.last + 1)
+    )  # fmt: skip
+    specs = [PartitionSpec(f"up-{span.name}", f"shelfpulse-stream-up-{span.name}", every)]
+    if plain:
+        both = (topics.RAW_FILTER, topics.PRESENCE_FILTER)
+        specs.append(PartitionSpec(PLAIN, "shelfpulse-stream-plain", both))
+    return specs
+
+
+# Bytewax does not tell a state which key it is for, so ours begin with their first value; until then they hold on to
+# what the recovery store gave them.
+
+
+class _LanesLogic(StatefulBatchLogic[Chunk, Facts, bytes | None]):
+    """A bucket."""
+
+    def __init__(self, process: Process, learnt: bytes | None) -> None:
+        self._process = process
+        self._learnt = learnt
+        self._bucket: Bucket | None = None
+
+    def on_batch(self, values: list[Chunk]) -> tuple[Iterable[Facts], bool]:
+        if self._bucket is None:
+            self._bucket = Bucket(values[0].bucket, self._process.control, self._process.beginning, self._learnt)
+            self._learnt = None
+        return [self._bucket.take(values, datetime.now(UTC))], StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> bytes | None:
+        return self._learnt if self._bucket is None else self._bucket.snapshot()
+
+
+class _RefillLogic(StatefulBatchLogic[PositionRow | str, Facts, Fired | None]):
+    """The sites of one key; values are positions, or the key itself when the clock wakes it."""
+
+    def __init__(self, process: Process, fired: Fired | None) -> None:
+        self._process = process
+        self._fired = fired
+        self._sites: Sites | None = None
+
+    def on_batch(self, values: list[PositionRow | str]) -> tuple[Iterable[Facts], bool]:
+        if self._sites is None:
+            first = values[0]
+            key = first if isinstance(first, str) else key_of(first.tenant, first.site)
+            self._sites = Sites(key, self._process.control, self._process.beginning, self._fired)
+        rows = [value for value in values if not isinstance(value, str)]
+        facts = self._sites.take(rows, datetime.now(UTC))
+        return ([] if facts is None else [facts]), StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> Fired | None:
+        return self._fired if self._sites is None else self._sites.snapshot()
+
+
+class _Clock(SimplePollingSource[Iterable[tuple[str, PositionRow | str]], None]):
+    """Keys of the sites that have something to decide, once a second."""
+
+    def __init__(self, control: Control) -> None:
+        super().__init__(CLOCK_INTERVAL)
+        self._control = control
+
+    def next_item(self) -> Iterable[tuple[str, PositionRow | str]]:
+        return [(key, key) for key in keys_with_policies(self._control.snapshot)]
+
+
+def _positions(facts: Iterable[tuple[str, Facts]]) -> Iterable[tuple[str, PositionRow | str]]:
+    return [
+        (key_of(row.tenant, row.site), row) for _, each in facts for frame in each.frames for row in frame.positions
+    ]
+
+
+def _source(process: Process) -> MqttSource:
+    broker = process.settings.broker
+
+    def connect(spec: PartitionSpec) -> MqttSession:
+        return MqttSession(broker, spec.name, spec.client_id, spec.filters)
+
+    return MqttSource(partitions(process.span, plain=process.index == 0), connect, Drain(process.stopping))
+
+
+def _sink(process: Process) -> EpochSink:
+    def build() -> SinkPartition:
+        writer = Writer(process.settings.dsn, process.fence, process.prepare)
+        return SinkPartition(writer, process.acks, process.stopping, process.settings.patience_s)
+
+    return EpochSink(process.spans, process.span, build)

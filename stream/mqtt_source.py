@@ -1,0 +1,135 @@
+"""Bytewax source over MQTT: a message is acknowledged to the broker only once what it brought is committed.
+
+Bytewax calls, in this order and not otherwise (a test pins it): the source's ``snapshot`` of an epoch, the sinks'
+``write_batch`` and ``snapshot`` (our transaction), then the source's ``next_batch`` of the next epoch. So whatever was
+emitted before a ``snapshot`` is committed when ``next_batch`` is called again, and not a moment earlier.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+import structlog
+from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
+
+from stream import metrics
+from stream.facts import Message
+from stream.mqtt_session import MqttSession, Received
+from stream.settings import BATCH_MESSAGES_MAX, UNSEALED_BYTES_MAX, UNSEALED_MESSAGES_MAX
+
+log = structlog.get_logger()
+
+IDLE: Final = timedelta(milliseconds=10)
+"""Wait for more messages: larger chunks are cheaper, and a wait this short is not seen."""
+FULL_BATCH: Final = 500
+"""A batch this large is followed by the next one without a wait."""
+
+
+class PartitionSpec(NamedTuple):
+    """A partition: its name, its fixed client id, and the topics that only it reads."""
+
+    name: str
+    client_id: str
+    filters: tuple[str, ...]
+
+
+class Drain:
+    """Ends the flow without a loss: every partition stops emitting, sees one more epoch committed, acknowledges it.
+
+    ``stopping`` is set by a signal. The last partition to finish aborts the execution; an end of the input (EOF) would
+    make Bytewax drop the epoch that is open.
+    """
+
+    def __init__(self, stopping: threading.Event) -> None:
+        self.stopping = stopping
+        self._open: set[str] = set()
+
+    def join(self, partition: str) -> None:
+        """Count a partition of this process in."""
+        self._open.add(partition)
+
+    def leave(self, partition: str) -> None:
+        """Count a partition out; raises AbortExecution after the last."""
+        self._open.discard(partition)
+        if not self._open:
+            raise AbortExecution
+
+
+class MqttPartition(StatefulSourcePartition[list[Message], None]):
+    """One session; items are batches of messages in order of receipt."""
+
+    def __init__(self, name: str, session: MqttSession, drain: Drain) -> None:
+        self._name = name
+        self._session = session
+        self._drain = drain
+        self._emitted: deque[Received] = deque()
+        self._sealed: deque[Received] | None = None
+        self._unsealed_bytes = 0
+        self._sealed_after_stop = False
+        self._closed = False
+        self._awake = datetime.now(UTC)
+        drain.join(name)
+        session.start()
+
+    def next_batch(self) -> list[list[Message]]:
+        """At most one batch; empty while too much is emitted and not yet committed. Never blocks."""
+        self._acknowledge_sealed()
+        if self._drain.stopping.is_set():
+            if self._sealed_after_stop and not self._closed:
+                self._closed = True
+                self._session.close()
+                self._drain.leave(self._name)
+            self._awake = datetime.now(UTC) + IDLE
+            return []
+        room = min(BATCH_MESSAGES_MAX, UNSEALED_MESSAGES_MAX - len(self._emitted))
+        received = self._session.take(room) if self._unsealed_bytes < UNSEALED_BYTES_MAX else []
+        self._emitted.extend(received)
+        self._unsealed_bytes += sum(len(item.message.payload) for item in received)
+        metrics.QUEUE.labels(self._name).set(self._session.waiting)
+        metrics.UNSEALED.labels(self._name).set(len(self._emitted))
+        now = datetime.now(UTC)
+        self._awake = now if len(received) >= FULL_BATCH else now + IDLE
+        return [[item.message for item in received]] if received else []
+
+    def next_awake(self) -> datetime:
+        """When to look again."""
+        return self._awake
+
+    def snapshot(self) -> None:
+        """Seal what was emitted. There is no position to keep: the broker has what is not acknowledged."""
+        self._acknowledge_sealed()
+        self._sealed = self._emitted
+        self._emitted = deque()
+        self._unsealed_bytes = 0
+        self._sealed_after_stop = self._drain.stopping.is_set()
+
+    def _acknowledge_sealed(self) -> None:
+        """Acknowledge the sealed epoch: being called again proves that it is committed."""
+        if self._sealed:
+            self._session.acknowledge(self._sealed)
+        self._sealed = None
+
+
+class MqttSource(FixedPartitionedSource[list[Message], None]):
+    """The partitions of this process.
+
+    ``connect`` makes the session of a partition, not yet started.
+    """
+
+    def __init__(
+        self, specs: list[PartitionSpec], connect: Callable[[PartitionSpec], MqttSession], drain: Drain
+    ) -> None:
+        self._specs = {spec.name: spec for spec in specs}
+        self._connect = connect
+        self._drain = drain
+
+    def list_parts(self) -> list[str]:
+        """Names of the partitions of this process."""
+        return list(self._specs)
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> MqttPartition:
+        """Open one partition. There is nothing to resume: the broker redelivers what was not acknowledged."""
+        del step_id, resume_state
+        return MqttPartition(for_part, self._connect(self._specs[for_part]), self._drain)

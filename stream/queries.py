@@ -1,0 +1,164 @@
+"""All SQL of the stream, one statement a constant."""
+
+from typing import Final, LiteralString
+
+# ------------------------------------------------------------------ control data
+
+GATEWAYS: Final = "SELECT tenant_id, gateway_id, site_id, revoked_at IS NOT NULL FROM gateway"
+SLOTS: Final = "SELECT tenant_id, gateway_id, slot_id, site_id, sku, channel, unit_weight_g FROM slot"
+POLICIES: Final = "SELECT tenant_id, site_id, sku, reorder_point, target, mode FROM stock_policy"
+# The newest cycle of each (site, SKU) decides; older ones are over.
+PROPOSALS: Final = """
+SELECT DISTINCT ON (tenant_id, site_id, sku) tenant_id, site_id, sku, cycle, units, state
+FROM proposal
+ORDER BY tenant_id, site_id, sku, cycle DESC, created_at DESC
+"""
+SERIES: Final = "SELECT tenant_id, gateway_id, channel, series_id FROM series"
+SERIES_INSERT: Final = """
+INSERT INTO series (tenant_id, gateway_id, channel)
+SELECT %(tenant)s, %(gateway)s, channel FROM unnest(%(channels)s::text[]) AS channel
+ON CONFLICT (tenant_id, gateway_id, channel) DO NOTHING
+"""
+SERIES_OF_GATEWAY: Final = (
+    "SELECT channel, series_id FROM series WHERE tenant_id = %(tenant)s AND gateway_id = %(gateway)s"
+)
+WATERMARKS: Final = "SELECT tenant_id, gateway_id, lane, ep, seq, closed FROM ingest_watermark"
+POSITIONS: Final = "SELECT tenant_id, gateway_id, slot_id, site_id, sku, on_shelf FROM shelf_position"
+ANCHORS: Final = """
+SELECT tenant_id, gateway_id, boot, mono_ms, utc FROM gateway_presence WHERE utc IS NOT NULL AND boot <> ''
+"""
+
+# ------------------------------------------------------------------ the fence
+
+FENCE_LOCK: Final = "LOCK TABLE ingest_owner IN SHARE ROW EXCLUSIVE MODE"
+FENCE_RANGES: Final = "SELECT partition FROM ingest_owner"
+FENCE_RAISE: Final = "UPDATE ingest_owner SET generation = generation + 1 WHERE partition = ANY(%(partitions)s)"
+FENCE_TAKE: Final = """
+INSERT INTO ingest_owner (partition, generation, owner) VALUES (%(partition)s, 1, %(owner)s)
+ON CONFLICT (partition) DO UPDATE
+SET generation = ingest_owner.generation + 1, owner = excluded.owner, taken_at = now()
+RETURNING generation
+"""
+# FOR SHARE: who takes the range waits for this epoch, and this epoch fails once it is taken.
+FENCE_CHECK: Final = """
+SELECT generation, pg_current_xact_id()::text FROM ingest_owner WHERE partition = %(partition)s FOR SHARE
+"""
+TRANSACTION_STATUS: Final = "SELECT pg_xact_status(%(id)s::xid8)"
+
+# ------------------------------------------------------------------ the epoch
+
+READING_COPY: Final[LiteralString] = "COPY reading (time, series_id, value, quality) FROM STDIN (FORMAT BINARY)"
+READING_KNOWN: Final = """
+SELECT v.position
+FROM unnest(%(series)s::int[], %(times)s::timestamptz[], %(values)s::float8[]) WITH ORDINALITY
+     AS v (series_id, time, value, position)
+WHERE EXISTS (
+    SELECT FROM reading r
+    WHERE r.series_id = v.series_id AND r.time = v.time AND r.value = v.value
+      AND r.time BETWEEN %(lo)s AND %(hi)s
+)
+"""
+LATEST: Final = """
+INSERT INTO latest_value AS l (series_id, time, value, quality)
+SELECT * FROM unnest(%(series)s::int[], %(times)s::timestamptz[], %(values)s::float8[], %(qualities)s::smallint[])
+ON CONFLICT (series_id) DO UPDATE
+SET time = excluded.time, value = excluded.value, quality = excluded.quality
+WHERE excluded.time >= l.time
+"""
+DIRTY: Final = "INSERT INTO rollup_dirty (lo, hi) SELECT * FROM unnest(%(lo)s::timestamptz[], %(hi)s::timestamptz[])"
+DIGEST: Final = """
+INSERT INTO ingest_digest AS d (tenant_id, gateway_id, day, readings, reading_digest)
+SELECT * FROM unnest(%(tenants)s::text[], %(gateways)s::text[], %(days)s::date[], %(counts)s::bigint[],
+                     %(digests)s::numeric[])
+ON CONFLICT (tenant_id, gateway_id, day) DO UPDATE
+SET readings = d.readings + excluded.readings,
+    reading_digest = (d.reading_digest + excluded.reading_digest) %% 18446744073709551616
+"""
+
+_MOVES: Final = """
+unnest(%(tenants)s::text[], %(gateways)s::text[], %(lanes)s::text[], %(eps)s::text[], %(firsts)s::bigint[],
+       %(lasts)s::bigint[], %(frames)s::bigint[], %(readings)s::bigint[], %(gaps)s::bigint[], %(faults)s::bigint[],
+       %(digests)s::numeric[])
+    AS m (tenant_id, gateway_id, lane, ep, from_seq, to_seq, frames, readings, gap_frames, quarantined, digest)
+"""
+# Both move a watermark only from where this process last saw it: when another writer moved it, a row is missing
+# from the count, and the epoch is rolled back.
+WATERMARK_MOVE: Final = f"""
+UPDATE ingest_watermark w
+SET seq = m.to_seq, frames = w.frames + m.frames, readings = w.readings + m.readings,
+    gap_frames = w.gap_frames + m.gap_frames, quarantined = w.quarantined + m.quarantined,
+    frame_digest = (w.frame_digest + m.digest) %% 18446744073709551616, updated_at = now()
+FROM {_MOVES}
+WHERE (w.tenant_id, w.gateway_id, w.lane, w.ep) = (m.tenant_id, m.gateway_id, m.lane, m.ep)
+  AND w.seq = m.from_seq - 1 AND NOT w.closed
+"""  # noqa: S608 - put together from constants
+WATERMARK_CLOSE: Final = """
+UPDATE ingest_watermark w SET closed = true, updated_at = now()
+FROM unnest(%(tenants)s::text[], %(gateways)s::text[], %(lanes)s::text[]) AS m (tenant_id, gateway_id, lane)
+WHERE (w.tenant_id, w.gateway_id, w.lane) = (m.tenant_id, m.gateway_id, m.lane) AND NOT w.closed
+"""
+WATERMARK_OPEN: Final = f"""
+INSERT INTO ingest_watermark
+    (tenant_id, gateway_id, lane, ep, seq, frames, readings, gap_frames, quarantined, frame_digest)
+SELECT tenant_id, gateway_id, lane, ep, to_seq, frames, readings, gap_frames, quarantined, digest
+FROM {_MOVES}
+ON CONFLICT DO NOTHING
+"""  # noqa: S608 - put together from constants
+BATCH: Final = f"""
+INSERT INTO ingest_batch
+    (tenant_id, gateway_id, lane, ep, from_seq, to_seq, readings, gap_frames, quarantined, frame_digest)
+SELECT tenant_id, gateway_id, lane, ep, from_seq, to_seq, readings, gap_frames, quarantined, digest
+FROM {_MOVES}
+"""  # noqa: S608 - put together from constants
+GAP: Final = """
+INSERT INTO ingest_gap (tenant_id, gateway_id, lane, ep, from_seq, to_seq, reason)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT DO NOTHING
+"""
+QUARANTINE: Final = """
+INSERT INTO quarantine
+    (received_at, tenant_id, gateway_id, lane, ep, seq, topic, reason, detail, payload, payload_bytes)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT DO NOTHING
+"""
+EVENT: Final = """
+INSERT INTO shelf_event
+    (tenant_id, gateway_id, event_id, time, site_id, slot_id, sku, kind, units, delta_g, confidence, on_shelf,
+     of_event, why, other, synced, lane_seq)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT DO NOTHING
+"""
+POSITION: Final = """
+INSERT INTO shelf_position (tenant_id, gateway_id, slot_id, site_id, sku, on_shelf, as_of)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (tenant_id, gateway_id, slot_id) DO UPDATE
+SET site_id = excluded.site_id, sku = excluded.sku, on_shelf = excluded.on_shelf, as_of = excluded.as_of,
+    updated_at = now()
+"""
+ANOMALY: Final = """
+INSERT INTO anomaly
+    (anomaly_id, tenant_id, site_id, gateway_id, kind, place_kind, place, start_at, end_at, detected_at, severity,
+     score, evidence)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT DO NOTHING
+"""
+PROPOSAL: Final = """
+INSERT INTO proposal (proposal_id, tenant_id, site_id, sku, cycle, units, evidence, triggered_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT DO NOTHING
+"""
+# A last will knows less than what the gateway said itself: what it lacks stays.
+PRESENCE: Final = """
+INSERT INTO gateway_presence AS p
+    (tenant_id, gateway_id, state, since, boot, mono_ms, utc, agent, outbox_frames, outbox_oldest_s, sent)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (tenant_id, gateway_id) DO UPDATE
+SET state = excluded.state, since = excluded.since,
+    boot = CASE WHEN excluded.utc IS NULL AND excluded.state = 'offline' THEN p.boot ELSE excluded.boot END,
+    mono_ms = CASE WHEN excluded.utc IS NULL AND excluded.state = 'offline' THEN p.mono_ms ELSE excluded.mono_ms END,
+    utc = CASE WHEN excluded.utc IS NULL AND excluded.state = 'offline' THEN p.utc ELSE excluded.utc END,
+    agent = CASE WHEN excluded.agent = '' THEN p.agent ELSE excluded.agent END,
+    outbox_frames = excluded.outbox_frames, outbox_oldest_s = excluded.outbox_oldest_s,
+    sent = CASE WHEN excluded.sent = '{}' THEN p.sent ELSE excluded.sent END, updated_at = now()
+"""
+NOTIFY: Final = "SELECT pg_notify(%s, %s)"

@@ -1,0 +1,184 @@
+"""Bytewax sink: one partition a process, one transaction an epoch, committed in ``snapshot``.
+
+The epoch is tried again while the database is away, nothing acknowledged. A frame that the database refuses is found by
+halving the epoch, and goes to quarantine, so that it can never stop the stream.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import structlog
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from contracts.frames import Reason
+from contracts.topics import GatewayAddress, Lane
+from stream import metrics
+from stream.ack_publisher import AckPublisher
+from stream.epoch import Epoch, Part, halves
+from stream.facts import Facts, Fault, QuarantineRow, Settled, no_columns
+from stream.fence import Span
+from stream.settings import RETRY_FIRST_S, RETRY_LONGEST_S
+from stream.writer import FenceLostError, RefusedError, UnavailableError, Writer
+
+log = structlog.get_logger()
+
+LAG_FRAMES_MAX: Final = 2_000
+"""Frames of an epoch whose lag is observed; of more, evenly spaced ones."""
+
+
+class StoppedError(Exception):
+    """We were told to stop while the database was away: nothing of this epoch is acknowledged."""
+
+
+class DatabaseAwayError(Exception):
+    """The database stayed away for longer than ``patience_s``."""
+
+
+class SinkPartition(StatefulSinkPartition[Facts, None]):
+    """Gathers the facts of an epoch and commits them."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        acks: AckPublisher,
+        stopping: threading.Event,
+        patience_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._writer = writer
+        self._acks = acks
+        self._stopping = stopping
+        self._patience_s = patience_s
+        self._clock = clock
+        self._facts: list[Facts] = []
+        self._committed_at = 0.0
+
+    def write_batch(self, values: list[Facts]) -> None:
+        """Take facts in; nothing is written yet."""
+        self._facts += values
+
+    def snapshot(self) -> None:
+        """Commit the epoch, then tell the gateways.
+
+        Raises FenceLostError, StoppedError or DatabaseAwayError: the execution ends with the epoch unacknowledged.
+        """
+        facts, self._facts = self._facts, []
+        parts = [Part(each.columns, each.frames) for each in facts if each.frames]
+        if parts:
+            started = time.perf_counter()
+            for epoch in self._commit(parts):
+                self._count(epoch)
+                self._tell(epoch)
+            metrics.COMMIT_S.observe(time.perf_counter() - started)
+            if self._committed_at:
+                metrics.EPOCH_S.observe(started - self._committed_at)
+            self._committed_at = started
+        for each in facts:
+            metrics.DUPLICATES.inc(each.duplicates)
+            metrics.AHEAD.inc(each.ahead)
+            for reason, count in each.strays.items():
+                metrics.QUARANTINED.labels(reason).inc(count)
+            for address, watermarks in each.again.items():
+                self._acks.tell(address, watermarks)
+
+    def _commit(self, parts: list[Part]) -> list[Epoch]:
+        """Write the parts, in one transaction unless the database refuses some of them; returns what was written."""
+        try:
+            return [self._write_patiently(parts)]
+        except RefusedError as error:
+            if sum(len(part.frames) for part in parts) == 1:
+                return [self._write_patiently([_condemn(parts, str(error))])]
+            first, second = halves(parts)
+            return self._commit(first) + self._commit(second)
+
+    def _write_patiently(self, parts: list[Part]) -> Epoch:
+        deadline = time.monotonic() + self._patience_s
+        pause_s = RETRY_FIRST_S
+        while True:
+            try:
+                return self._writer.write(parts)
+            except UnavailableError as error:
+                metrics.RETRIES.inc()
+                log.warning("epoch_delayed", error=str(error).splitlines()[0] if str(error) else "")
+                if time.monotonic() > deadline:
+                    msg = f"away for {self._patience_s:.0f} s: {error}"
+                    raise DatabaseAwayError(msg) from error
+                if self._stopping.wait(pause_s * random.uniform(0.5, 1.0)):  # noqa: S311 - jitter, not a secret
+                    raise StoppedError from error
+                pause_s = min(pause_s * 2, RETRY_LONGEST_S)
+            except FenceLostError as error:
+                log.error("fence_lost", error=str(error))  # noqa: TRY400 - an outcome, not a fault of ours
+                raise
+
+    def _tell(self, epoch: Epoch) -> None:
+        told: dict[GatewayAddress, dict[Lane, tuple[str, int]]] = {}
+        for move in epoch.moves:
+            told.setdefault(GatewayAddress(move.tenant, move.site, move.gateway), {})[move.lane] = (
+                move.ep,
+                move.to_seq,
+            )
+        for address, watermarks in told.items():
+            self._acks.tell(address, watermarks)
+
+    def _count(self, epoch: Epoch) -> None:
+        metrics.READINGS.inc(len(epoch.columns))
+        for move in epoch.moves:
+            metrics.FRAMES.labels("quarantined").inc(move.quarantined)
+            metrics.FRAMES.labels("committed").inc(move.frames - move.quarantined)
+            metrics.GAP_FRAMES.inc(move.gap_frames)
+        now_ms = self._clock() * 1000
+        live = [frame.live_t0_ms for frame in epoch.frames if frame.live_t0_ms is not None]
+        for t0_ms in live[:: len(live) // LAG_FRAMES_MAX + 1]:
+            metrics.LAG_S.observe(max((now_ms - t0_ms) / 1000, 0.0))
+        for frame in epoch.frames:
+            if frame.quarantine is not None and frame.lane is not None:
+                metrics.QUARANTINED.labels(frame.quarantine.fault.reason).inc()
+            for anomaly in frame.anomalies:
+                metrics.ANOMALIES.labels(anomaly.kind).inc()
+            metrics.PROPOSALS.inc(len(frame.proposals))
+
+
+class EpochSink(FixedPartitionedSink[Facts, None]):
+    """The sink of one process. ``spans``: the buckets of every process; ``mine`` is this one's."""
+
+    def __init__(self, spans: list[Span], mine: Span, build: Callable[[], SinkPartition]) -> None:
+        self._spans = spans
+        self._mine = mine
+        self._build = build
+
+    def list_parts(self) -> list[str]:
+        """The one partition of this process."""
+        return [self._mine.name]
+
+    def part_fn(self, item_key: str) -> int:
+        """Index of the process that owns a bucket; keys are "00" … "63", or "site-00" … "site-63"."""
+        bucket = int(item_key[-2:])
+        return next(index for index, span in enumerate(self._spans) if span.first <= bucket <= span.last)
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> SinkPartition:
+        """Open the partition. There is nothing to resume: the database says where it stands."""
+        del step_id, for_part, resume_state
+        return self._build()
+
+
+def _condemn(parts: list[Part], refusal: str) -> Part:
+    """The one frame at fault, settled in quarantine instead of stored."""
+    (frame,) = [frame for part in parts for frame in part.frames]
+    if frame.message is None:
+        # Findings of our own that the database refuses are a defect of ours; the stream must live all the same.
+        log.error("facts_refused", error=refusal, frame=repr(frame)[:500])
+        return Part(no_columns(), [Settled(None)])
+    lane = frame.lane
+    row = QuarantineRow(
+        frame.tenant, frame.gateway, "" if lane is None else lane.lane, frame.ep,
+        None if lane is None else frame.to_seq, frame.message, Fault(Reason.REFUSED_BY_DATABASE, refusal),
+    )  # fmt: skip
+    emptied = replace(
+        frame, lo=0, hi=0, events=(), positions=(), anomalies=(), proposals=(), sighting=None, once=False,
+        quarantine=row,
+    )  # fmt: skip
+    return Part(no_columns(), [emptied])
