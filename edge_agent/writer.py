@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 class OutboxWriter:
-    """Takes frames from any thread; ``start`` before, ``stop`` after: then all that was taken is on the disk.
+    """Takes frames from one thread; ``start`` before, ``stop`` after: then all that was taken is on the disk.
 
     A disk that is full loses nothing at once: frames wait in memory. When they are too many the newest are refused
     and counted in ``refused_frames`` and ``refused_readings``; writing goes on by itself when there is room again.
@@ -35,24 +35,39 @@ class OutboxWriter:
         self._queue: queue.Queue[Entry | None] = queue.Queue(QUEUE_MAX)
         self._thread = threading.Thread(target=self._run, name="outbox-writer", daemon=True)
         self._waiting: deque[Entry] = deque()
+        self._slots: Mapping[str, bytes] = {}
         self._stopping = False
+        self._taken = 0
+        self._written = 0
         self.refused_frames = 0
         self.refused_readings = 0
         self.is_full = False
+        self.error: Exception | None = None
+        """Why the thread ended by itself, if it did."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was taken is on the disk."""
+        return self._taken == self._written
 
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
 
     def put(self, entry: Entry) -> bool:
-        """Hand a frame over; False when it was refused because too many wait."""
+        """Hand a frame over (from one thread only); False when it was refused because too many wait."""
         try:
             self._queue.put_nowait(entry)
         except queue.Full:
             self.refused_frames += 1
             self.refused_readings += entry.readings
             return False
+        self._taken += 1
         return True
+
+    def keep(self, slots: Mapping[str, bytes]) -> None:
+        """Write what the inference knows, soon. The last call counts."""
+        self._slots = slots
 
     def stop(self, slots: Mapping[str, bytes] = {}) -> bool:
         """Write what waits, and the memories of the slots; False when the disk did not take it."""
@@ -68,11 +83,16 @@ class OutboxWriter:
         return not self._waiting
 
     def _run(self) -> None:
-        while True:
-            self._gather()
-            written = self._write() if self._waiting or self._outbox.has_releases() else True
-            if self._stopping and (not written or self._queue.empty()):
-                return
+        try:
+            while not (self._stopping and self.is_idle):
+                self._gather()
+                has_work = self._waiting or self._slots or self._outbox.has_releases()
+                if has_work and not self._write() and self._stopping:
+                    return
+        except Exception as error:  # outermost loop of the thread
+            self.error = error
+            log.exception("outbox_writer_died")
+            raise
 
     def _gather(self) -> None:
         """Move frames of up to 100 ms from the queue to ``_waiting``."""
@@ -92,8 +112,10 @@ class OutboxWriter:
                 deadline = time.monotonic() + GROUP_S
 
     def _write(self) -> bool:
+        slots, self._slots = self._slots, {}
         try:
-            self._outbox.write(list(self._waiting))
+            # Memories that an event brings are newer than those that were kept before it.
+            self._outbox.write(list(self._waiting), {} if any(entry.slots for entry in self._waiting) else slots)
         except OutboxFullError as error:
             if not self.is_full:
                 log.error("outbox_refused", error=str(error))  # noqa: TRY400 - the message says it
@@ -104,5 +126,6 @@ class OutboxWriter:
         if self.is_full:
             log.info("outbox_recovered", frames=len(self._waiting))
             self.is_full = False
+        self._written += len(self._waiting)
         self._waiting.clear()
         return True

@@ -1,0 +1,198 @@
+"""The running agent: pollers -> report by exception and inference -> frames -> outbox -> sender.
+
+Threads: one a bus (``poller``), one that writes (``writer``), one that sends (``sender``), paho's, and the caller's,
+which runs ``Agent.run`` and builds the frames. They meet in queues only.
+"""
+
+import os
+import queue
+import threading
+import time
+from enum import Enum, auto
+from typing import Final
+
+import structlog
+
+from contracts.errors import UserError
+from contracts.topics import Lane
+from edge_agent.builder import FrameBuilder, Reading, event_frame, ulid
+from edge_agent.clock import Clock, machine_id
+from edge_agent.inference import Inference, Inferred
+from edge_agent.modbus import ModbusBus
+from edge_agent.outbox import Entry, Outbox, OutboxFullError
+from edge_agent.poller import Poller
+from edge_agent.registers import Decoded
+from edge_agent.report import Reporter
+from edge_agent.sender import Sender
+from edge_agent.settings import Settings
+from edge_agent.writer import OutboxWriter
+
+MEMORIES_EVERY_S: Final = 60.0
+IDLE_S: Final = 1.0
+DRAIN_CHECK_S: Final = 0.2
+
+log = structlog.get_logger()
+
+
+class Request(Enum):
+    """What a signal asks of the agent."""
+
+    FREEZE = auto()
+    """Poll no more, go on sending."""
+    STOP = auto()
+
+
+_Item = list[Reading] | Inferred | Request
+
+
+class Agent:
+    """One gateway. ``run`` returns after ``ask(Request.STOP)``; ``version`` is told in presence."""
+
+    def __init__(self, settings: Settings, clock: Clock, version: str) -> None:
+        if settings.broker is None:
+            msg = f"{settings.source}: no broker"
+            raise UserError(msg, "set broker.url there, or MQTT_URL in the environment")
+        self._settings = settings
+        self._clock = clock
+        self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._builder = FrameBuilder(settings.report.frame_readings, settings.report.frame_ms)
+        self._stops_asked = 0
+        self.outbox = Outbox(settings.outbox, machine=machine_id(), max_bytes=settings.outbox_max_bytes)
+        try:
+            self.outbox.open()
+        except (OutboxFullError, OSError) as error:
+            msg = f"outbox {settings.outbox}: {error}"
+            raise UserError(msg, "the gateway keeps unsent readings there; give it room and write access") from error
+        self.inference = Inference(settings.slots, self._new_id, self.outbox.slots())
+        self.writer = OutboxWriter(self.outbox)
+        self.sender = Sender(
+            address=settings.address, broker=settings.broker, store=self.outbox, clock=clock, agent=version
+        )
+        self.pollers = [self._poller(name) for name in settings.buses]
+        self.polled = 0
+        """Values read so far."""
+        self._polled_lock = threading.Lock()
+
+    def ask(self, request: Request) -> None:
+        """Freeze or stop; may be called from a signal handler. A second STOP does not wait for the drain."""
+        if request is Request.STOP:
+            self._stops_asked += 1
+        self._inbox.put(request)
+
+    def run(self) -> None:
+        """Poll and send until asked to stop."""
+        self.writer.start()
+        self.sender.start()
+        for poller in self.pollers:
+            poller.start()
+        log.info("agent_started", gateway=self._settings.address.gateway, devices=len(self._settings.devices))
+        try:
+            self._build_until_stopped()
+        finally:
+            self._shut_down()
+
+    def is_healthy(self) -> bool:
+        """Whether all threads live and the outbox can be written. A missing broker is no illness."""
+        threads = [self.sender.error, *(poller.error for poller in self.pollers)]
+        return not self.writer.is_full and self.writer.error is None and not any(threads)
+
+    # ------------------------------------------------------------------ building
+
+    def _build_until_stopped(self) -> None:
+        memories_s = time.monotonic() + MEMORIES_EVERY_S
+        while True:
+            self._take(self._wait_s())
+            if self._stops_asked:
+                return
+            due_ms = self._builder.due_ms()
+            if due_ms is not None and self._clock.now().mono_ms >= due_ms:
+                self._close_frame()
+            if time.monotonic() >= memories_s:
+                self.writer.keep(self.inference.memories())
+                memories_s = time.monotonic() + MEMORIES_EVERY_S
+
+    def _wait_s(self) -> float:
+        due_ms = self._builder.due_ms()
+        return IDLE_S if due_ms is None else max(0.0, (due_ms - self._clock.now().mono_ms) / 1000)
+
+    def _take(self, timeout_s: float) -> None:
+        try:
+            item = self._inbox.get(timeout=timeout_s) if timeout_s > 0 else self._inbox.get_nowait()
+        except queue.Empty:
+            return
+        match item:
+            case Request.FREEZE:
+                self._stop_polling()
+                log.info("agent_frozen")
+            case Request.STOP:
+                pass
+            case Inferred():
+                frame = event_frame(item.decisions, self._clock.now(), self._clock.boot)
+                self.writer.put(Entry(Lane.EVT, frame, 0, item.memories))
+                for decision in item.decisions:
+                    log.debug("event_inferred", slot=decision.slot, kind=decision.kind.value, units=decision.units)
+            case list():
+                for reading in item:
+                    if self._builder.add(reading):
+                        self._close_frame()
+
+    def _close_frame(self) -> None:
+        taken = self._builder.take(self._clock.now(), self._clock.boot)
+        if taken is not None:
+            frame, readings = taken
+            lane = Lane.BULK if self.sender.is_offline else Lane.TEL
+            self.writer.put(Entry(lane, frame, readings))
+
+    def _new_id(self) -> str:
+        return ulid(self._clock.now().utc_ms, os.urandom(10))
+
+    # ------------------------------------------------------------------ polling
+
+    def _poller(self, bus: str) -> Poller:
+        devices = [device for device in self._settings.devices if device.bus == bus]
+        deadbands = {r.channel: r.deadband for device in devices for r in device.registers}
+        reporter = Reporter(deadbands, round(self._settings.report.heartbeat_s * 1000))
+
+        def sink(mono_ms: int, decoded: list[Decoded]) -> None:
+            """Called in the poller's thread, which alone owns the reporter and the trackers of its devices."""
+            inferred = self.inference.step(mono_ms, decoded)
+            readings = [Reading(mono_ms, *each) for each in decoded if reporter.admit(mono_ms, each)]
+            if readings:
+                self._inbox.put(readings)
+            if inferred.decisions:
+                self._inbox.put(inferred)
+            with self._polled_lock:
+                self.polled += len(decoded)
+
+        return Poller(bus, ModbusBus(self._settings.buses[bus]), devices, sink)
+
+    def _stop_polling(self) -> None:
+        """End the pollers and put what they said last into frames."""
+        pollers, self.pollers = self.pollers, []
+        for poller in pollers:
+            poller.stop()
+        while not self._inbox.empty():
+            self._take(0.0)
+        self._close_frame()
+
+    # ------------------------------------------------------------------ ending
+
+    def _shut_down(self) -> None:
+        self._stop_polling()
+        drained = self._drain()
+        self.sender.stop()
+        kept = self.writer.stop(self.inference.memories())
+        self.outbox.close()
+        log.info("agent_stopped", drained=drained, kept=kept)
+
+    def _drain(self) -> bool:
+        """Wait until everything is committed, ``drain_s`` at most; True when it is."""
+        deadline_s = time.monotonic() + self._settings.drain_s
+        while time.monotonic() < deadline_s and self._stops_asked < 2:  # noqa: PLR2004 - the second one is impatient
+            if self.writer.is_idle and all(m.committed == m.last for m in self.outbox.marks().values()):
+                return True
+            try:
+                self._inbox.get(timeout=DRAIN_CHECK_S)  # a second STOP ends the wait
+            except queue.Empty:
+                continue
+        return False
