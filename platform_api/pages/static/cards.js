@@ -111,7 +111,8 @@ export class Anomalies extends Cards {
     const when = item.end === null
       ? t("since", { time: formatTime(item.start) })
       : t("ended", { start: formatTime(item.start), end: formatTime(item.end) });
-    card.querySelector(".place").textContent = `${this.placeOf(item)} · ${when}`;
+    card.querySelector(".place span").textContent = this.placeOf(item);
+    card.querySelector(".place time").textContent = when;
     showPlot(card.querySelector(".spark"), item.evidence);
     showFacts(card.querySelector(".evidence"), item.evidence);
   }
@@ -132,7 +133,8 @@ export class Proposals extends Cards {
   fill(card, item) {
     card.querySelector(".title").textContent = `${t("units", { count: formatWhole(item.units) })} · ${this.names.sku(item.sku)}`;
     card.querySelector(".tag").textContent = t(`state_${item.state}`);
-    card.querySelector(".place").textContent = `${this.names.site(item.site)} · ${formatTime(item.at)}`;
+    card.querySelector(".place span").textContent = this.names.site(item.site);
+    card.querySelector(".place time").textContent = formatTime(item.at);
     showFacts(card.querySelector(".evidence"), item.evidence);
   }
 }

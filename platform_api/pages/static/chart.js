@@ -3,6 +3,7 @@ import { signed } from "./feed.js";
 import { formatWhole, t } from "./texts.js";
 
 const SLIDE_EVERY_MS = 1_000;
+const LABEL_WIDTH = 24;
 const MARKS = { sale: "--sale", remove: "--sale", restock: "--ok", put_back: "--ok" };
 
 export class Chart {
@@ -95,7 +96,7 @@ export class Chart {
       cursor: { y: false, points: { size: 7 } },
       scales: { x: { time: true, auto: false, range: () => { const { min, max } = this.#window(); return [min, max]; } }, y: { auto: false, range: () => { const { min, max } = this.#span(); return [min, max]; } } },
       axes: [
-        { ...axis, space: 70, values: (_, seconds) => seconds.map(clockText) },
+        { ...axis, size: 26, space: 70, values: (_, seconds) => seconds.map(clockText) },
         { ...axis, size: 58, values: (_, grams) => grams.map((gram) => formatWhole(gram)) },
       ],
       series: [{}, { label: t("weight_g"), stroke: colour("--accent"), width: 1.75, fill: colour("--accent-soft"), points: { show: false } }],
@@ -110,7 +111,9 @@ export class Chart {
     ctx.save();
     ctx.font = `600 ${11 * ratio}px system-ui`;
     ctx.textAlign = "center";
-    for (const { kind, units, at } of this.data.events) {
+    const events = [...this.data.events].sort((a, b) => a.at - b.at);
+    const rows = [-Infinity, -Infinity];
+    for (const { kind, units, at } of events) {
       const x = plot.valToPos(at / 1_000, "x", true);
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
       ctx.strokeStyle = ctx.fillStyle = colour(MARKS[kind] ?? "--muted");
@@ -118,11 +121,15 @@ export class Chart {
       ctx.lineWidth = ratio;
       ctx.setLineDash([3 * ratio, 3 * ratio]);
       ctx.beginPath();
-      ctx.moveTo(x, bbox.top + 15 * ratio);
+      ctx.moveTo(x, bbox.top + 28 * ratio);
       ctx.lineTo(x, bbox.top + bbox.height);
       ctx.stroke();
       ctx.globalAlpha = 1;
-      ctx.fillText(signed(units), x, bbox.top + 11 * ratio);
+      // Two rows of labels; what fits into neither is a line only.
+      const row = rows.findIndex((last) => x - last >= LABEL_WIDTH * ratio);
+      if (row < 0) continue;
+      rows[row] = x;
+      ctx.fillText(signed(units), x, bbox.top + (11 + row * 13) * ratio);
     }
     ctx.restore();
   }

@@ -42,8 +42,7 @@ export class Feed {
     time.dateTime = new Date(event.at).toISOString();
     line.querySelector(".delta").textContent = signed(event.units);
     line.querySelector(".name").textContent = this.names.sku(event.sku);
-    line.querySelector(".verb").textContent = t(event.kind);
-    line.querySelector(".where").textContent = `${this.names.site(event.site)} · ${event.slot.split("/")[1]}`;
+    line.querySelector(".where").textContent = `${t(event.kind)} · ${this.names.site(event.site)} · ${event.slot.split("/")[1]}`;
     line.querySelector(".left").textContent = event.on_shelf === null ? "" : t("left_on_shelf", { count: event.on_shelf });
     return line;
   }

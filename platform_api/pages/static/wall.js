@@ -8,6 +8,7 @@ import { Shelves } from "./shelves.js";
 import { formatNumber, formatWhole, t, useTexts } from "./texts.js";
 
 const TOAST_MS = 5_000;
+const LAG_BAD_MS = 30_000;
 
 const given = JSON.parse(document.getElementById("wall-data").textContent);
 const nameIndex = given.locale === "zh" ? 0 : 1;
@@ -83,6 +84,7 @@ function changeSlot() {
   chart.close();
   chart = new Chart(panel);
   shelves.choose(chart.slot);
+  panel.scrollIntoView({ block: "nearest", behavior: "smooth" });
   live.open(null, chart.series);
 }
 
@@ -90,6 +92,7 @@ function showTotals(totals) {
   const place = (name) => document.querySelector(`[data-total="${name}"]`);
   place("readings_per_s").textContent = formatWhole(totals.readings_per_s);
   showUnit(place("lag_ms"), ...lagText(totals.lag_ms));
+  place("lag_ms").dataset.tone = totals.lag_ms > LAG_BAD_MS ? "bad" : "calm";
   showUnit(place("devices"), formatWhole(totals.devices_online), `/ ${formatWhole(totals.devices)}`);
   place("anomalies_open").textContent = formatWhole(totals.anomalies_open);
   place("anomalies_open").dataset.tone = totals.anomalies_open > 0 ? "bad" : "calm";
