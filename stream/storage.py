@@ -123,7 +123,7 @@ def probe_tier(connection: Connection) -> Tier:
         row = connection.execute(RECORDED_TIER).fetchone()
     except psycopg.errors.UndefinedTable as error:
         message = "the database has no ShelfPulse schema"
-        raise UserError(message, "run `shelfpulse migrate`") from error
+        raise UserError(message, "`shelfpulse up` makes it, and so does `python -m deploy.migrations`") from error
     assert row is not None, "storage_state has one row from its first migration on"
     return Tier(row[0])
 
@@ -133,27 +133,27 @@ def prepare_tier(connection: Connection) -> Tier:
 
     Raises UserError when the server or the extension is too old, or the extension may not be created.
     """
-    row = connection.execute(SERVER).fetchone()
-    assert row is not None
-    version, preloaded = row
+    version, preloaded = _server(connection)
     if version < POSTGRES_MIN:
         message = f"PostgreSQL {version // 10_000} is too old"
         raise UserError(message, f"ShelfPulse needs PostgreSQL {POSTGRES_MIN // 10_000} or newer")
-    if not preloaded:
-        return Tier.PLAIN
-    try:
-        connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-    except psycopg.errors.InsufficientPrivilege as error:
-        message = "TimescaleDB is there, but this user may not create the extension"
-        raise UserError(message, "run CREATE EXTENSION timescaledb in this database as its owner") from error
-    found = connection.execute(EXTENSION).fetchone()
-    assert found is not None
-    release, licence = found
-    if tuple(int(part) for part in release.split(".")[:2]) < TIMESCALE_MIN:
+    if preloaded:
+        try:
+            connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+        except psycopg.errors.InsufficientPrivilege as error:
+            message = "TimescaleDB is there, but this user may not create the extension"
+            raise UserError(message, "run CREATE EXTENSION timescaledb in this database as its owner") from error
+    tier, release = _offer(connection)
+    if release and tuple(int(part) for part in release.split(".")[:2]) < TIMESCALE_MIN:
         needed = ".".join(str(part) for part in TIMESCALE_MIN)
         message = f"TimescaleDB {release} is too old"
         raise UserError(message, f"ShelfPulse needs {needed} or newer: ALTER EXTENSION timescaledb UPDATE")
-    return Tier.TSL if licence == "timescale" else Tier.APACHE
+    return tier
+
+
+def offered_tier(connection: Connection) -> Tier:
+    """The tier that a schema made now would get, without changing anything."""
+    return _offer(connection)[0]
 
 
 def execute_script(connection: Connection, texts: Iterable[str]) -> None:
@@ -238,6 +238,21 @@ def days_between(lo: datetime, hi: datetime) -> list[datetime]:
     """Midnights (UTC) of all days that ``lo`` to ``hi``, both included, touch."""
     first = floor(lo, DAY)
     return [first + n * DAY for n in range((floor(hi, DAY) - first) // DAY + 1)]
+
+
+def _server(connection: Connection) -> tuple[int, bool]:
+    row = connection.execute(SERVER).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def _offer(connection: Connection) -> tuple[Tier, str]:
+    """Tier by the extension in this database, and the extension's release."""
+    row = connection.execute(EXTENSION).fetchone() if _server(connection)[1] else None
+    if row is None:
+        return Tier.PLAIN, ""
+    release, licence = row
+    return (Tier.TSL if licence == "timescale" else Tier.APACHE), release
 
 
 def _missing(connection: Connection, days: list[datetime]) -> list[datetime]:
