@@ -3,7 +3,7 @@
 import secrets
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import typer
@@ -19,10 +19,12 @@ from simulators.fleet_group import FleetOptions
 from simulators.links import parse_broker
 from simulators.playback import play
 from simulators.raw_load import RawReport, run_raw
+from simulators.replay import load as load_recording
+from simulators.replay import replay as replay_recording
 
 app = typer.Typer(no_args_is_help=True, help="Shelves, stores and fleets that behave like real ones.")
 
-INCOMPLETE = 1
+INCOMPLETE: Final = 1
 """Exit code when the deadline came before everything was committed."""
 
 
@@ -94,6 +96,28 @@ def fleet(  # noqa: PLR0913 - each option of a command is a parameter
             report = run.run(watch)
         if truth is not None:
             _write_lines(truth, [msgspec.json.encode(account) for account in run.accounts()])
+    console.show(report, as_json=json)
+    if not report.complete:
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command()
+def replay(
+    frames: Annotated[Path, typer.Argument(help='Lines {"at":ms,"topic":…,"payload":{…}} on topics up, raw or st.')],
+    *,
+    speed: Annotated[float, typer.Option(min=0, help="1: as recorded; 60: an hour a minute; 0: at once.")] = 0,
+    deadline: Annotated[float, typer.Option(min=1, help="Give up after so many seconds.")] = 600,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
+) -> None:
+    """Publish recorded messages with the ack protocol, and wait until they are committed.
+
+    Exits with 1 when the deadline comes first.
+    """
+    recorded = load_recording(frames)
+    broker = parse_broker(settings.mqtt_url())
+    report = replay_recording(
+        recorded, broker, speed=speed, client_id=f"replay-{secrets.token_hex(5)}", deadline_s=deadline
+    )
     console.show(report, as_json=json)
     if not report.complete:
         raise typer.Exit(INCOMPLETE)

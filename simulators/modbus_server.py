@@ -68,6 +68,12 @@ class ShelfRegisters:
             self.controller.plan.unit, ([unused], [unused], [holding], [weights, others]), action=self.access
         )
 
+    def delay_s(self) -> float | None:
+        """How late the controller answers now; None: not at all."""
+        at_s = self._now()
+        self._store.step(at_s)
+        return None if self.controller.is_dead(at_s) else self.controller.delay_s(at_s)
+
     async def access(
         self,
         function: int,
@@ -140,12 +146,17 @@ class ShelfConnection(ServerRequestHandler):
         self._answers: set[asyncio.Task[None]] = set()
 
     def callback_data(self, data: bytes, addr: tuple[str, int] | None = None) -> int:
-        """Start the answer to a request."""
-        used: int = super().callback_data(data, addr)
-        if self.last_pdu is not None:
-            task = self.loop.create_task(self._answer(self.last_pdu))
-            self._answers.add(task)
-            task.add_done_callback(self._answers.discard)
+        """Start the answers to all requests that have arrived whole; how many bytes they took."""
+        used = 0
+        while used < len(data):
+            step: int = super().callback_data(data[used:], addr)
+            if self.last_pdu is not None:
+                task = self.loop.create_task(self._answer(self.last_pdu))
+                self._answers.add(task)
+                task.add_done_callback(self._answers.discard)
+            if step == 0:
+                break
+            used += step
         return used
 
     def handle_later(self) -> None:
@@ -156,10 +167,9 @@ class ShelfConnection(ServerRequestHandler):
         if registers is None:
             response: ModbusPDU = ExceptionResponse(request.function_code, ExcCodes.GATEWAY_NO_RESPONSE)
         else:
-            at_s = self._shelves.now()
-            if registers.controller.is_dead(at_s):
+            delay_s = registers.delay_s()
+            if delay_s is None:
                 return
-            delay_s = registers.controller.delay_s(at_s)
             if delay_s:
                 await asyncio.sleep(delay_s)
             # Typed for its old data store only.
@@ -173,10 +183,9 @@ class ShelfConnection(ServerRequestHandler):
 class ShelfServer(ModbusTcpServer):
     """All controllers of one gateway behind one TCP port."""
 
-    def __init__(self, host: str, port: int, units: list[ShelfRegisters], now: Clock) -> None:
+    def __init__(self, host: str, port: int, units: list[ShelfRegisters]) -> None:
         super().__init__([registers.device() for registers in units], address=(host, port))
         self.units = {registers.controller.plan.unit: registers for registers in units}
-        self.now = now
 
     def callback_new_connection(self) -> ShelfConnection:
         """Serve a client that has connected."""
@@ -197,7 +206,7 @@ async def listen(host: str, gateway: GatewayPlan, store: Store, now: Clock) -> S
         for controller in store.controllers
         if controller.gateway == gateway.gateway
     ]
-    server = ShelfServer(host, gateway.port, units, now)
+    server = ShelfServer(host, gateway.port, units)
     try:
         await server.serve_forever(background=True)
     except RuntimeError as error:
