@@ -18,7 +18,7 @@ BULK_UNCOMMITTED_MAX: Final = UNCOMMITTED_MAX - 512
 """The backlog may not use up the window: live frames must find room."""
 OFFLINE_AFTER_S: Final = 60.0
 HOLD_FIRST_S: Final = 1.0
-HOLD_MAX_S: Final = 30.0
+HOLD_MAX_S: Final = 10.0
 JITTER: Final = 0.2
 """Waits are stretched by up to this share, so that a fleet does not go back in step."""
 
