@@ -18,6 +18,7 @@ CHUNKS_MAX: Final = 256
 """Chunks that wait for their time in one direction; then the sender feels back pressure."""
 LOOK_S: Final = 0.02
 """How soon a lifted blackhole is noticed."""
+SLICE_PAUSE_S: Final = 0.005
 START_TIMEOUT_S: Final = 5.0
 
 
@@ -140,9 +141,9 @@ class FaultProxy:
             for start in range(0, len(data), size):
                 writer.write(data[start : start + size])
                 await writer.drain()
-                if size < len(data):
-                    # Lets the piece leave as a segment of its own.
-                    await asyncio.sleep(0)
+                if start + size < len(data):
+                    # Lets the piece leave, and be read, by itself.
+                    await asyncio.sleep(SLICE_PAUSE_S)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -1,5 +1,6 @@
 """Gateways that share one connection, and how fast they may write. Pure but for what the link hands in."""
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -46,9 +47,13 @@ class Pace:
     def __init__(self, options: FleetOptions, start_s: float) -> None:
         self._frames_per_s = options.rate / options.readings_per_frame
         self._start_s = start_s
-        self._end_s = float("inf") if options.seconds is None else start_s + options.seconds
+        self._end_s = math.inf if options.seconds is None else start_s + options.seconds
         self._frames_max = None if options.readings is None else -(-options.readings // options.readings_per_frame)
         self.written = 0
+
+    def stop(self) -> None:
+        """Write no more, whatever was planned."""
+        self._end_s = -math.inf
 
     def is_over(self, now_s: float) -> bool:
         """Whether no more frames are to be written."""
@@ -105,14 +110,14 @@ class GatewayGroup:
         """Let lanes go back whose watermark does not move."""
         for sender in self._senders:
             if sender.window.check_stall(now_s):
-                self._look_again()
+                self.look_again()
 
     def connected(self, now_s: float) -> None:
         """Go back to what is committed, and say who is there."""
         self._since_ms = self._ms(now_s)
         for sender in self._senders:
             sender.window.go_back(now_s)
-        self._look_again()
+        self.look_again()
         self.announce(self.state)
 
     def next_message(self, now_s: float) -> Message | None:
@@ -145,7 +150,7 @@ class GatewayGroup:
         except AckError:
             self._latencies.strange_acks += 1
             return
-        self._look_again()
+        self.look_again()
         now_ms = self._ms(now_s)
         for lane, (ep, seq) in ack.a.items():
             sender = senders.get(lane)
@@ -155,7 +160,8 @@ class GatewayGroup:
     def published(self) -> None:
         """A PUBACK says nothing about safety."""
 
-    def _look_again(self) -> None:
+    def look_again(self) -> None:
+        """Lanes may have something to send again: an ack, a stall, a connection, or a frame written from outside."""
         self._nothing_behind = self._all_full = False
 
     def _ms(self, now_s: float) -> int:

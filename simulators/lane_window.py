@@ -47,6 +47,7 @@ class LaneWindow:
         self._stalls = 0
         self._heard = False
         self._refusals = 0
+        self._refusable_s = -math.inf
         self._moved_s = -math.inf
         self._probe_end: int | None = None
 
@@ -78,7 +79,7 @@ class LaneWindow:
             self._released = None
             return Dispatch(first, last, GapReason.RELEASED)
         seq = self.cursor
-        if seq == self.watermark + 1 and self._stalls == 0:
+        if seq == self.watermark + 1 and self._stalls == 0 and self._probe_end is None:
             self._moved_s = now_s
         self.cursor += 1
         self.resent += seq <= self._highest_sent
@@ -103,9 +104,12 @@ class LaneWindow:
             self.watermark = seq
             self.cursor = max(self.cursor, seq + 1)
             self._moved_s = now_s
-            self._stalls = self._refusals = 0
+            self._refusals = 0
+            self._refusable_s = -math.inf
             self._probe_end = None
             self._heard = False
+        # Even an ack that says nothing new shows that the platform lives: look again soon.
+        self._stalls = 0
         return moved
 
     def go_back(self, now_s: float) -> None:
@@ -122,10 +126,13 @@ class LaneWindow:
         """
         if self.cursor == self.watermark + 1:
             return False
-        wait_s = self._stall_s[min(self._stalls, len(self._stall_s) - 1)]
+        wait_s = self._wait_s(self._stalls)
         if now_s - self._moved_s < wait_s * (1 + JITTER * self._rng.uniform(-1, 1)):
             return False
-        self._refusals += self._heard
+        if self._heard and now_s >= self._refusable_s:
+            self._refusals += 1
+            # Not sooner than a silent platform is asked again: one without its database looks the same from here.
+            self._refusable_s = now_s + self._wait_s(self._refusals)
         self._heard = False
         if self._refusals >= REFUSED_AFTER:
             self._refused = self.watermark + 1
@@ -135,6 +142,9 @@ class LaneWindow:
         self._moved_s = now_s
         self._stalls += 1
         return True
+
+    def _wait_s(self, stalls: int) -> float:
+        return self._stall_s[min(stalls, len(self._stall_s) - 1)]
 
     def _is_open(self, seq: int) -> bool:
         if self._probe_end is not None and seq > self._probe_end:

@@ -17,6 +17,8 @@ class _Stack(msgspec.Struct, frozen=True):
 
     dsn: str
     device_mqtt_url: str
+    api_url: str = ""
+    api_key: str = ""
     tenant: str = ""
 
 
@@ -39,6 +41,16 @@ def mqtt_url() -> str:
 def dsn() -> str:
     """Database: SHELFPULSE_DSN, else the running stack's. Raises UserError."""
     return os.environ.get("SHELFPULSE_DSN") or _stack("SHELFPULSE_DSN").dsn
+
+
+def api_url() -> str:
+    """Address of the API: SHELFPULSE_API_URL, else the running stack's. Raises UserError."""
+    return os.environ.get("SHELFPULSE_API_URL") or _stack("SHELFPULSE_API_URL").api_url
+
+
+def api_token() -> str:
+    """Key or token for the API: SHELFPULSE_TOKEN, else the running stack's key. Raises UserError."""
+    return os.environ.get("SHELFPULSE_TOKEN") or _stack("SHELFPULSE_TOKEN").api_key
 
 
 def tenant() -> str:

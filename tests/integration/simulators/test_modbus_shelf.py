@@ -203,7 +203,7 @@ def test_a_taken_port_is_told_in_one_line() -> None:
 @contextmanager
 def store_process(path: Path, truth: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     command = [sys.executable, "-c", "from simulators.main import app; app()", "store"]
-    with subprocess.Popen(  # noqa: S603 - our own command
+    with subprocess.Popen(
         [*command, "--plan", str(path), "--truth", str(truth)], stdout=subprocess.PIPE, text=True
     ) as process:
         try:
