@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from contracts.errors import UserError
@@ -115,6 +116,11 @@ def connect(dsn: str, *, application: str, autocommit: bool = True) -> Connectio
         message = "SHELFPULSE_DSN is no database address"
         raise UserError(message, "it looks like postgresql://user:password@host:5432/name") from error
     return connection
+
+
+def other_database(dsn: str, name: str) -> str:
+    """The address of another database on the same server, with the same access."""
+    return make_conninfo(dsn, dbname=name)
 
 
 def probe_tier(connection: Connection) -> Tier:

@@ -1,0 +1,317 @@
+"""One run of the whole platform: load, latency at half the load, verification, and the raw COPY of the same rows."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+import psutil
+
+from contracts.errors import UserError
+from deploy.bench.commits import CommitWatch, latencies_s
+from deploy.bench.raw_copy import copy_rows_per_s, stored_columns
+from deploy.local.stack import Stack
+from deploy.proofs import Account
+from deploy.verify import Report, read_ledger, verify
+from simulators import queries as fleet_queries
+from simulators.fleet import FleetReport, addresses
+from simulators.fleet_group import FleetOptions
+from stream import storage
+from stream.storage import Connection
+
+TENANT: Final = "bench"
+WARM_UP_READINGS: Final = 100_000
+LATENCY_S: Final = 10.0
+LATENCY_LOAD: Final = 0.5
+"""Share of the measured rate at which the latency is taken."""
+DEADLINE_S: Final = 60.0
+"""A fleet that is not committed by then has failed."""
+GRACE_S: Final = 30.0
+CONNECTIONS: Final = 4
+DEVICES: Final = 20
+_MIB: Final = 1024**2
+
+
+class Plan(NamedTuple):
+    """What to run. ``dsn`` names a server to make a database on; empty: a PostgreSQL of our own."""
+
+    readings: int
+    readings_per_frame: int
+    gateways: int
+    seed: int
+    dsn: str
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """Outcome. Rates are of the loaded part; latency runs from a reading's time until its row is visible.
+
+    ``ratio`` is readings_per_s / copy_rows_per_s; ``cpu_s_per_million`` and ``rss_peak_mib`` are the stream process's.
+    """
+
+    readings_per_s: float
+    copy_rows_per_s: float
+    ratio: float
+    messages_per_s: float
+    readings_per_message: int
+    latency_p50_ms: float
+    latency_p99_ms: float
+    latency_readings_per_s: float
+    cpu_s_per_million: float
+    rss_peak_mib: float
+    missing: int
+    duplicates: int
+    verified: bool
+    readings: int
+    gateways: int
+    machine: str
+    versions: dict[str, str]
+    tier: str
+    seed: int
+    seconds: float
+
+    @property
+    def sound(self) -> bool:
+        """Whether every reading is there once."""
+        return self.verified and not self.missing and not self.duplicates
+
+
+class Load(NamedTuple):
+    """One fleet's run: its report, and when its first reading was taken and its last row visible."""
+
+    report: FleetReport
+    first_s: float
+    visible_s: float
+
+    @property
+    def readings_per_s(self) -> float:
+        """From the first publish until all rows were visible."""
+        return self.report.readings / (self.visible_s - self.first_s)
+
+
+def run_e2e(plan: Plan, say: Callable[[str], None]) -> Result:
+    """Run it all on a throw-away stack. Raises UserError when the stack does not start or the load is not committed."""
+    started_s = time.monotonic()
+    home = Path(tempfile.mkdtemp(prefix="shelfpulse-bench-"))
+    # The database's and the broker's unprivileged users have their folders in it.
+    home.chmod(0o711)
+    try:
+        with _database(plan.dsn) as dsn, Stack(home, say, _environment(dsn)) as stack:
+            result = _measure(plan, stack, home, say)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    return msgspec.structs.replace(result, seconds=round(time.monotonic() - started_s, 1))
+
+
+def _measure(plan: Plan, stack: Stack, home: Path, say: Callable[[str], None]) -> Result:
+    stack.start_services(_never)
+    for name in ("stream", "worker"):
+        stack.start_process(name, name, "run")
+    fleet = _Fleet(plan, stack, home)
+    fleet_queries.register(stack.dsn, fleet.addresses)
+    stack.supervisor.wait_ready("stream", "worker")
+    with storage.connect(stack.dsn, application="shelfpulse bench") as connection, CommitWatch(stack.dsn) as watch:
+        say(f"warming up with {WARM_UP_READINGS:,} readings")
+        fleet.run(watch, "warm-up", readings=WARM_UP_READINGS)
+        say(f"measuring {plan.readings:,} readings, as fast as they are acknowledged")
+        stream = psutil.Process(stack.supervisor.pids()["stream"])
+        cpu_before_s, epochs_before = _cpu_s(stream), len(watch.commits)
+        load = fleet.run(watch, "load", readings=plan.readings)
+        cpu_s = _cpu_s(stream) - cpu_before_s
+        epoch_rows = [commit.readings for commit in watch.commits[epochs_before:]]
+        say(f"{load.readings_per_s:,.0f} readings/s; measuring latency at {LATENCY_LOAD:.0%} of it")
+        calm = fleet.run(watch, "latency", rate=load.readings_per_s * LATENCY_LOAD, seconds=LATENCY_S)
+        latency_s = latencies_s(connection, watch.commits, calm.first_s)
+        rss_peak_bytes = _rss_peak_bytes(stream)
+        tier = storage.probe_tier(connection)
+        say("verifying")
+        report = verify(stack.dsn, fleet.accounts())
+        stack.supervisor.stop("stream", "worker")
+        say("copying the same rows into the same table")
+        columns = stored_columns(connection, load.first_s, calm.first_s)
+        copy_rate = copy_rows_per_s(connection, columns, max(1, int(np.mean(epoch_rows))))
+        written = sum(account.readings or 0 for account in fleet.accounts())
+        committed = sum(commit.readings for commit in watch.commits)
+        p50_s, p99_s = np.quantile(latency_s, [0.5, 0.99]).tolist()
+        return Result(
+            readings_per_s=round(load.readings_per_s, 1),
+            copy_rows_per_s=round(copy_rate, 1),
+            ratio=round(load.readings_per_s / copy_rate, 3),
+            messages_per_s=round(load.report.frames / (load.visible_s - load.first_s), 1),
+            readings_per_message=plan.readings_per_frame,
+            latency_p50_ms=round(p50_s * 1000, 1),
+            latency_p99_ms=round(p99_s * 1000, 1),
+            latency_readings_per_s=round(calm.readings_per_s, 1),
+            cpu_s_per_million=round(cpu_s / load.report.readings * 1e6, 3),
+            rss_peak_mib=round(rss_peak_bytes / _MIB, 1),
+            missing=max(0, written - committed) + max(0, committed - report.readings),
+            duplicates=max(0, committed - written) + max(0, report.readings - committed),
+            verified=_verified(report, say),
+            readings=load.report.readings,
+            gateways=plan.gateways,
+            machine=_machine(),
+            versions=_versions(connection, stack),
+            tier=tier,
+            seed=plan.seed,
+            seconds=0.0,
+        )
+
+
+class _Fleet:
+    """Runs ``simulate fleet`` as a process of its own, so that its work is not counted as ours or the stream's."""
+
+    def __init__(self, plan: Plan, stack: Stack, home: Path) -> None:
+        self._plan = plan
+        self._stack = stack
+        self._home = home
+        self._truths: list[Path] = []
+        self._written = 0
+        self.addresses = addresses(
+            FleetOptions(
+                tenant=TENANT, gateways=plan.gateways, devices=DEVICES, rate=0, seconds=None, readings=1, lanes=(),
+                readings_per_frame=plan.readings_per_frame, connections=1, seed=plan.seed, ep="none", deadline_s=1,
+            )
+        )  # fmt: skip
+
+    def run(
+        self,
+        watch: CommitWatch,
+        name: str,
+        *,
+        readings: int | None = None,
+        rate: float = 0,
+        seconds: float | None = None,
+    ) -> Load:
+        """Send until everything is committed and seen. Raises UserError when that takes too long."""
+        truth = self._home / f"{name}.jsonl"
+        options = {
+            "gateways": self._plan.gateways,
+            "devices": DEVICES,
+            "readings-per-frame": self._plan.readings_per_frame,
+            "connections": CONNECTIONS,
+            "tenant": TENANT,
+            "seed": self._plan.seed,
+            "deadline": DEADLINE_S + (seconds or 0),
+            "rate": rate,
+            "readings": readings,
+            "seconds": seconds,
+            "truth": truth,
+        }
+        arguments = [f"--{key}={value}" for key, value in options.items() if value is not None]
+        before_s = time.time()
+        seen_before = len(watch.commits)
+        # Our own command with our own options.
+        ran = subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "deploy.cli", "simulate", "fleet", "--json", *arguments],
+            env={**_environment(""), "MQTT_URL": self._stack.broker.device_url},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S + (seconds or 0) + GRACE_S,
+            check=False,
+        )
+        if ran.returncode:
+            lines = (ran.stderr or ran.stdout).strip().splitlines() or ["no output"]
+            message = f"the {name} was not committed within {DEADLINE_S:.0f} s: {lines[-1]}"
+            raise UserError(message, "is the machine busy with something else? fewer --readings may do", code=1)
+        report = msgspec.json.decode(ran.stdout, type=FleetReport)
+        self._truths.append(truth)
+        self._written += report.readings
+        if not watch.wait(self._written, GRACE_S):
+            message = f"the {name} was acknowledged, and its rows are not there"
+            raise UserError(message, "`shelfpulse verify` says which are missing", code=1)
+        commits = watch.commits[seen_before:]
+        return Load(report, self._first_s(before_s), commits[-1].at_s)
+
+    def accounts(self) -> list[Account]:
+        """What all runs wrote, lane by lane."""
+        return [account for truth in self._truths for account in read_ledger(truth)]
+
+    def _first_s(self, since_s: float) -> float:
+        with storage.connect(self._stack.dsn, application="shelfpulse bench") as connection:
+            row = connection.execute(
+                "SELECT min(time) FROM reading WHERE time >= to_timestamp(%(since)s)", {"since": since_s}
+            ).fetchone()
+        assert row is not None
+        first_s: float = row[0].timestamp()
+        return first_s
+
+
+@contextmanager
+def _database(server_dsn: str) -> Iterator[str]:
+    """A database of the run's own on a given server; the empty string when the stack shall bring one."""
+    if not server_dsn:
+        yield ""
+        return
+    name = f"shelfpulse_bench_{os.getpid()}"
+    with storage.connect(server_dsn, application="shelfpulse bench") as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        try:
+            yield storage.other_database(server_dsn, name)
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def _environment(dsn: str) -> dict[str, str]:
+    """Our environment without what would lead to another stack."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("SHELFPULSE_", "MQTT_"))}
+    return ours | ({"SHELFPULSE_DSN": dsn} if dsn else {})
+
+
+def _verified(report: Report, say: Callable[[str], None]) -> bool:
+    for broken in report.broken:
+        say(f"{broken.invariant} {broken.where}: {broken.what}")
+    return report.ok
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    """User and system time of a process with its children so far."""
+    family = [process, *process.children(recursive=True)]
+    return sum(times.user + times.system for times in (member.cpu_times() for member in family))
+
+
+def _rss_peak_bytes(process: psutil.Process) -> int:
+    """Most memory that a process and its children ever had, from the kernel's own account."""
+    family = [process, *process.children(recursive=True)]
+    return sum(_high_water_bytes(member.pid) for member in family)
+
+
+def _high_water_bytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _machine() -> str:
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    ]
+    memory_gib = psutil.virtual_memory().total / 1024**3
+    return f"{os.cpu_count()} x {names[0] if names else platform.machine()}, {memory_gib:.0f} GiB"
+
+
+def _versions(connection: Connection, stack: Stack) -> dict[str, str]:
+    packages = ("shelfpulse", "bytewax", "numpy", "psycopg", "paho-mqtt")
+    extension = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "postgresql": connection.info.parameter_status("server_version") or "",
+        "timescaledb": extension[0] if extension else "",
+        "broker": str(stack.broker.kind),
+    }
+
+
+def _never() -> bool:
+    return False

@@ -1,0 +1,58 @@
+"""Commands of ``shelfpulse bench``."""
+
+from typing import Annotated, Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from contracts import logs
+from deploy.bench.e2e import Plan, Result, run_e2e
+
+INCOMPLETE_EXIT: Final = 1
+
+app = typer.Typer(help="Measure with ratios in one run.", no_args_is_help=True)
+
+
+@app.callback()
+def bench() -> None:
+    """Measure with ratios in one run."""
+    logs.configure("bench", level="WARNING", format_="console")
+
+
+@app.command()
+def e2e(
+    *,
+    readings: Annotated[int, typer.Option(min=10_000, help="Readings of the loaded part.")] = 2_000_000,
+    readings_per_frame: Annotated[int, typer.Option(min=1, max=1000, help="Readings in a frame.")] = 50,
+    gateways: Annotated[int, typer.Option(min=1, max=10_000, help="Gateways that send them.")] = 200,
+    seed: Annotated[int, typer.Option(help="Values follow from it.")] = 0,
+    dsn: Annotated[
+        str, typer.Option(help="Server on which to make a database for the run, instead of a PostgreSQL of our own.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Readings a second from the first publish until all rows are visible, and the raw COPY rate of the same rows.
+
+    Starts its own stack in a temporary directory and leaves nothing behind. Exits with 1 when a reading is missing or
+    there twice.
+    """
+    plan = Plan(readings=readings, readings_per_frame=readings_per_frame, gateways=gateways, seed=seed, dsn=dsn)
+    console = Console(stderr=True)
+    result = run_e2e(plan, say=lambda text: console.print(text, style="dim"))
+    if as_json:
+        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
+    else:
+        _show(result)
+    if not result.sound:
+        raise typer.Exit(INCOMPLETE_EXIT)
+
+
+def _show(result: Result) -> None:
+    table = Table(title="bench e2e", show_header=False)
+    for name, value in msgspec.to_builtins(result).items():
+        table.add_row(
+            name, f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+        )
+    Console().print(table)
