@@ -14,6 +14,8 @@ from simulators import plan as plans
 SHOPPERS_PER_HOUR: Final = 700.0
 """Of each store: a purchase every five seconds, so that something always happens."""
 POLL_S: Final = 0.25
+HEARTBEAT_S: Final = 2.0
+"""How often a weight is told that does not change: often, so that detectors have learnt it within half a minute."""
 DRAIN_S: Final = 20.0
 """How long a stopping gateway waits for its last frames to be committed."""
 
@@ -81,6 +83,9 @@ drain_s = {DRAIN_S}
 
 [outbox]
 path = "{outbox}"
+
+[report]
+heartbeat_s = {HEARTBEAT_S}
 
 [[bus]]
 name = "shelves"

@@ -11,6 +11,9 @@ SHELVES_PER_STORE: Final = (7, 7, 7, 7, 6, 6)
 CAPACITY_MAX: Final = 24
 BAY_G: Final = 14_000.0
 """What a bay carries; its capacity follows from the article's weight."""
+RUSH_SKU: Final = "cola-330"
+RUSH_SITE: Final = "sh-jingan"
+"""Where the story's promotion is: those bays begin just above their reorder point."""
 
 
 class Org(NamedTuple):
@@ -150,7 +153,10 @@ def bays() -> Iterator[Bay]:
             shelf, bay = divmod(position, BAYS)
             # 60 … 100 % of the capacity, the same in each run.
             filled = 0.6 + 0.4 * ((position * 7 + len(store.site)) % 10) / 9
-            yield Bay(store, f"s{shelf + 1:02}", shelf + 1, bay + 1, article, round(article.capacity * filled))
+            units = round(article.capacity * filled)
+            if (store.site, article.sku) == (RUSH_SITE, RUSH_SKU):
+                units = article.capacity // 3 + 2
+            yield Bay(store, f"s{shelf + 1:02}", shelf + 1, bay + 1, article, units)
 
 
 def gtin_of(position: int) -> str:

@@ -5,8 +5,6 @@ from typing import Final, NamedTuple
 from deploy.demo import market
 from simulators.story import AnyAction, Restock, Rush, Spike, Theft
 
-RUSH_SKU: Final = "cola-330"
-RUSH_SITE: Final = "sh-jingan"
 RESTOCK_SITE: Final = "bj-haidian"
 BROKER_RESTART_S: Final = 100.0
 
@@ -22,20 +20,20 @@ def story() -> tuple[AnyAction, ...]:
     """The actions of the simulators."""
     jingan, pudong = market.STORES[0].gateway, market.STORES[2].gateway
     return (
-        Spike(at_s=20, place=f"{pudong}/s02-b3", value=88_000.0),
-        Rush(at_s=25, sku=RUSH_SKU, site=RUSH_SITE, factor=40.0, for_s=60.0),
-        Restock(at_s=60, site=RESTOCK_SITE, takes_s=25.0),
-        Spike(at_s=75, place=f"{jingan}/s03", value=71.0),
+        Rush(at_s=8, sku=market.RUSH_SKU, site=market.RUSH_SITE, factor=40.0, for_s=45.0),
+        Spike(at_s=20, place=f"{jingan}/s03", value=121.0),
+        Restock(at_s=50, site=RESTOCK_SITE, takes_s=20.0),
+        Spike(at_s=75, place=f"{pudong}/s02-b3", value=88_000.0),
         Theft(at_s=130, place=f"{pudong}/s04-b2"),
-        Restock(at_s=150, sku=RUSH_SKU, site=RUSH_SITE),
+        Restock(at_s=150, sku=market.RUSH_SKU, site=market.RUSH_SITE),
     )
 
 
 LINES: Final = (
-    Line(20, "Lujiazui: electrical noise on one load cell; the platform should call it a spike, not a sale"),
-    Line(25, "Jing'an Temple: a promotion begins, everybody wants cola"),
-    Line(60, "Zhongguancun: the staff fills the shelves"),
-    Line(75, "Jing'an Temple: a thermometer reads 71 °C for a moment"),
+    Line(8, "Jing'an Temple: a promotion begins, everybody wants cola"),
+    Line(20, "Jing'an Temple: a thermometer reads 121 °C for a moment"),
+    Line(50, "Zhongguancun: the staff fills the shelves"),
+    Line(75, "Lujiazui: electrical noise on one load cell; it should be called a spike, not a sale"),
     Line(BROKER_RESTART_S, "the broker is killed and started again; no reading may be lost"),
     Line(130, "Lujiazui: somebody sweeps a whole bay into a bag"),
     Line(150, "Jing'an Temple: the refill arrives, and the shelf itself confirms it"),

@@ -1,12 +1,17 @@
 """Free TCP ports on the loopback interface, the same ones again after a restart."""
 
 import json
+import secrets
 import socket
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from contracts.errors import UserError
+
 LOOPBACK: Final = "127.0.0.1"
+_RANGE: Final = range(15_000, 32_000)
+_TRIES: Final = 200
 
 
 def is_free(port: int) -> bool:
@@ -31,11 +36,17 @@ def is_open(port: int, *, timeout_s: float = 0.5) -> bool:
 
 
 def free_port() -> int:
-    """A port that the system says is free. Another process may take it first: the caller's server then says so."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on now.
+
+    From below those that the system gives to outgoing connections: one of these could take it before our server
+    starts, or while it is being restarted.
+    """
+    for _ in range(_TRIES):
+        port = secrets.choice(_RANGE)
+        if is_free(port):
+            return port
+    message = f"no free port found between {_RANGE.start} and {_RANGE.stop - 1}"
+    raise UserError(message)
 
 
 def assign(names: Iterable[str], file: Path) -> dict[str, int]:
