@@ -24,7 +24,7 @@ def bench() -> None:
 @app.command()
 def e2e(
     *,
-    readings: Annotated[int, typer.Option(min=10_000, help="Readings of the loaded part.")] = 2_000_000,
+    readings: Annotated[int, typer.Option(min=10_000, help="Readings of the loaded part, at most.")] = 2_000_000,
     readings_per_frame: Annotated[int, typer.Option(min=1, max=1000, help="Readings in a frame.")] = 50,
     gateways: Annotated[int, typer.Option(min=1, max=10_000, help="Gateways that send them.")] = 200,
     seed: Annotated[int, typer.Option(help="Values follow from it.")] = 0,
