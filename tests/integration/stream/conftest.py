@@ -1,0 +1,44 @@
+"""Fixtures of the stream's tests: a real process between a real broker and a real PostgreSQL."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from deploy.local.ports import free_port
+from tests.integration.stream.running import Device, Platform, connect_device
+from tests.services.brokers import BrokerHandle
+
+
+@pytest.fixture
+def device(broker: BrokerHandle) -> Iterator[Device]:
+    """A device at ADDRESS."""
+    with connect_device(broker) as connected:
+        yield connected
+
+
+@pytest.fixture
+def platform(database: str, broker: BrokerHandle, tmp_path: Path) -> Iterator[Platform]:
+    """The registry of one store, and a stream that the test starts."""
+    with psycopg.connect(database) as connection:
+        connection.execute("INSERT INTO tenant (tenant_id, name) VALUES ('acme', 'Acme')")
+        connection.execute(
+            "INSERT INTO site (tenant_id, site_id, name) VALUES ('acme', 's1', 'One'), ('acme', 's2', 'Two')"
+        )
+        connection.execute(
+            "INSERT INTO gateway (tenant_id, gateway_id, site_id)"
+            " VALUES ('acme', 'g1', 's1'), ('acme', 'g2', 's1'), ('acme', 'g3', 's1')"
+        )
+        connection.execute("INSERT INTO sku (tenant_id, sku, unit_weight_g) VALUES ('acme', 'cola', 330)")
+        connection.execute(
+            "INSERT INTO slot (tenant_id, gateway_id, slot_id, site_id, channel, sku, unit_weight_g, capacity)"
+            " VALUES ('acme', 'g1', 'b1', 's1', 'b1.weight_g', 'cola', 330, 20),"
+            "        ('acme', 'g2', 'b1', 's1', 'b1.weight_g', 'cola', 330, 20)"
+        )
+    running = Platform(database, broker, tmp_path, free_port())
+    yield running
+    for process in [running.process, *running.extra]:
+        if process is not None and process.poll() is None:
+            process.kill()
+            process.wait()
