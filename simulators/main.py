@@ -22,7 +22,9 @@ from simulators.raw_load import RawReport, run_raw
 from simulators.replay import load as load_recording
 from simulators.replay import replay as replay_recording
 
-app = typer.Typer(no_args_is_help=True, help="Shelves, stores and fleets that behave like real ones.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Shelves, stores and fleets that behave like real ones."
+)
 
 INCOMPLETE: Final = 1
 """Exit code when the deadline came before everything was committed."""

@@ -50,7 +50,11 @@ def api_url() -> str:
 
 def api_token() -> str:
     """Key or token for the API: SHELFPULSE_TOKEN, else the running stack's key. Raises UserError."""
-    return os.environ.get("SHELFPULSE_TOKEN") or _stack("SHELFPULSE_TOKEN").api_key
+    token = os.environ.get("SHELFPULSE_TOKEN") or _stack("SHELFPULSE_TOKEN").api_key
+    if not token:
+        msg = "SHELFPULSE_TOKEN is not set, and the running stack has no API key"
+        raise UserError(msg, "make one with `shelfpulse api keys add`")
+    return token
 
 
 def tenant() -> str:
