@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 CONCURRENCY: Final = 4
 STOP_S: Final = 10.0
+POOL_S: Final = 5.0
+"""A queue that gets no connection for this long takes the database for lost."""
 RECONNECT_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Waits before trying again while the database is away; the last repeats."""
 REFRESH_SHARE: Final = 0.25
@@ -68,8 +70,9 @@ def run(
     """Work until SIGTERM or SIGINT."""
     settings = load()
     logs.configure("worker", format_=log_format or settings.log_format)
-    # One line a job, every five seconds, says nothing that the metrics do not.
-    logging.getLogger("procrastinate").setLevel(logging.WARNING)
+    # One line a job, every five seconds, says nothing that the metrics do not; failures we log ourselves, once.
+    for library in ("procrastinate", "psycopg.pool"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     worker = Worker(settings)
     worker.serve_metrics()
     asyncio.run(worker.run())
@@ -156,8 +159,10 @@ class Worker:
         while not self._stopping.is_set():
             started_s = time.monotonic()
             try:
+                # The pool of the queue would wait half a minute for what this finds out at once.
+                await asyncio.to_thread(self._read_tier)
                 await self._work()
-            except exceptions.ConnectorException as error:
+            except (exceptions.ConnectorException, UserError) as error:
                 failures = 0 if time.monotonic() - started_s > HEALTHY_S else failures + 1
                 wait_s = RECONNECT_S[min(failures, len(RECONNECT_S) - 1)]
                 log.warning("database_lost", error=str(error.__cause__ or error), wait_s=wait_s)
@@ -188,7 +193,9 @@ class Worker:
             await asyncio.gather(work, return_exceptions=True)
 
     def _queue(self) -> procrastinate.App:
-        queue = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=self._dsn, max_size=CONCURRENCY))
+        queue = procrastinate.App(
+            connector=procrastinate.PsycopgConnector(conninfo=self._dsn, max_size=CONCURRENCY, timeout=POOL_S)
+        )
         # Occurrences that lie further back than max_delay are left out: all jobs look at the present.
         queue.periodic_defaults["max_delay"] = HEALTHY_S
         schedule: tuple[tuple[str, str, Callable[[Connection], None]], ...] = (
@@ -222,8 +229,9 @@ class Worker:
                     job(connection)
                 finally:
                     self._busy.discard(connection)
-        except BaseException:
+        except BaseException as error:
             self._metrics.done.labels(name, "failed").inc()
+            log.warning("job_failed", job=name, error=" ".join(str(error).split()))
             raise
         self._metrics.done.labels(name, "done").inc()
         self._metrics.last_done_s = time.monotonic()
