@@ -6,25 +6,16 @@ started at the same time, have the same truth, however often they are stepped an
 
 import heapq
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Final
 
 from simulators import shopper
-from simulators.controller import Lateness, Place, ShelfController
+from simulators.controller import Place, ShelfController
 from simulators.plan import Plan, StorePlan, bays
+from simulators.play_story import play_action
 from simulators.shelf_physics import Foreign
-from simulators.story import (
-    AnyAction,
-    Dead,
-    Drift,
-    Restock,
-    Rush,
-    Slow,
-    Spike,
-    Stuck,
-    Theft,
-    Warm,
-)
+from simulators.story import AnyAction
 from simulators.truth import EventKind, TruthEvent, TruthFault, TruthLine
 
 HORIZON_S: Final = 3_600.0
@@ -35,7 +26,6 @@ PATIENCE_S: Final = 30.0
 """… and gives up when the wait is longer."""
 ARMFUL: Final = 6
 """Units that staff lays down at a time."""
-SWEEP_S: Final = 1.5
 DUE_MAX: Final = 100_000
 
 Step = Callable[[float], None]
@@ -54,9 +44,9 @@ class Store:
             for gateway in store.gateways
             for shelf in gateway.shelves
         ]
-        self._by_device = {controller.name: controller for controller in self.controllers}
+        self.by_device = {controller.name: controller for controller in self.controllers}
         self._places = [place for controller in self.controllers for place in controller.places.values()]
-        self._by_slot = {f"{place.where.gateway.gateway}/{place.where.slot}": place for place in self._places}
+        self.by_slot = {f"{place.where.gateway.gateway}/{place.where.slot}": place for place in self._places}
         self._rng = Random(seed)
         self._factors = dict.fromkeys(skus, 1.0)
         self._weights = self._pick_weights()
@@ -65,22 +55,19 @@ class Store:
         self._scheduled = 0
         self._arrivals = 0
         self._truth: list[TruthLine] = []
-        self._now_s = at_s
         self._frozen = False
         for place in self._places:
-            self._tell(at_s, place, EventKind.COUNT, place.bay.count)
-            self._notice_low(place, at_s)
+            self.tell(at_s, place, EventKind.COUNT, place.bay.count)
+            self.notice_low(place, at_s)
         for action in plan.story:
-            self._schedule(at_s + action.at_s, self._starter(action))
+            self.schedule(at_s + action.at_s, partial(play_action, self, action))
         self._expect_shopper(at_s)
 
     def step(self, at_s: float) -> None:
         """Play all that is due until ``at_s``, each at its own time. A time that goes back is ignored."""
         while self._due and self._due[0][0] <= at_s:
             due_s, _, play = heapq.heappop(self._due)
-            self._now_s = due_s
             play(due_s)
-        self._now_s = max(self._now_s, at_s)
 
     def drain(self) -> list[TruthLine]:
         """What happened since the last call, in order."""
@@ -99,13 +86,16 @@ class Store:
             return
         self.step(at_s)
         place.bay.tare(at_s)
-        self._tell(at_s, place, EventKind.TARE, 0)
+        self.tell(at_s, place, EventKind.TARE, 0)
 
     # Time
 
-    def _schedule(self, at_s: float, play: Step) -> None:
-        if self._frozen or len(self._due) >= DUE_MAX:
+    def schedule(self, at_s: float, play: Step) -> None:
+        """Play something at a time, unless the store is frozen."""
+        if self._frozen:
             return
+        # A few for each shopper who waits, and the story: more means that we schedule in circles.
+        assert len(self._due) < DUE_MAX
         self._scheduled += 1
         heapq.heappush(self._due, (at_s, self._scheduled, play))
 
@@ -113,6 +103,12 @@ class Store:
 
     def _pick_weights(self) -> list[float]:
         return [place.sku.popularity * self._factors[place.sku.sku] for place in self._places]
+
+    def change_demand(self, sku: str, factor: float, at_s: float) -> None:
+        """Multiply the demand for an article from now on."""
+        self._factors[sku] *= factor
+        self._weights = self._pick_weights()
+        self._expect_shopper(at_s)
 
     def _expect_shopper(self, at_s: float) -> None:
         """Draw the next arrival. Whoever was expected before is forgotten (arrivals have no memory)."""
@@ -135,47 +131,47 @@ class Store:
                 self._expect_shopper(now_s)
 
         if next_s <= at_s + HORIZON_S:
-            self._schedule(next_s, arrive)
+            self.schedule(next_s, arrive)
         else:
-            self._schedule(at_s + HORIZON_S, look_again)
+            self.schedule(at_s + HORIZON_S, look_again)
 
     def _shop(self, at_s: float) -> None:
         place = self._places[shopper.choose(self._rng, self._weights)]
         wish = shopper.wish(self._rng, self.plan.habits)
         start_s = max(at_s, place.busy_until_s + GAP_S)
         if start_s > at_s + PATIENCE_S:
-            self._tell(at_s, place, EventKind.LOST, wish.units)
+            self.tell(at_s, place, EventKind.LOST, wish.units)
             return
         pick_s = start_s + wish.reach_s
         place.busy_until_s = pick_s
-        self._schedule(start_s, lambda now_s: self._reach(place, wish.reach_s, wish.hand_g, now_s))
-        self._schedule(pick_s, lambda now_s: self._pick(place, wish, now_s))
+        self.schedule(start_s, lambda now_s: self._reach(place, wish.reach_s, wish.hand_g, now_s))
+        self.schedule(pick_s, lambda now_s: self._pick(place, wish, now_s))
 
     def _reach(self, place: Place, reach_s: float, hand_g: float, at_s: float) -> None:
-        self._by_device[_device(place)].open_door()
+        self.by_device[_device(place)].open_door()
         place.bay.touch(at_s, at_s + reach_s, hand_g)
 
     def _pick(self, place: Place, wish: shopper.Wish, at_s: float) -> None:
         taken = place.bay.take(wish.units, at_s)
         if not taken:
-            self._tell(at_s, place, EventKind.LOST, wish.units)
+            self.tell(at_s, place, EventKind.LOST, wish.units)
             return
-        self._tell(at_s, place, EventKind.SALE, -len(taken))
-        self._notice_low(place, at_s)
+        self.tell(at_s, place, EventKind.SALE, -len(taken))
+        self.notice_low(place, at_s)
         if wish.put_back:
             back = taken[: wish.put_back]
-            self._schedule(at_s + wish.put_back_after_s, lambda now_s: self._put_back(place, back, now_s))
+            self.schedule(at_s + wish.put_back_after_s, lambda now_s: self._put_back(place, back, now_s))
         elif wish.stray:
             stray = Foreign(place.sku.sku, taken[0])
-            self._schedule(at_s + wish.stray_after_s, lambda now_s: self._misplace(place, stray, now_s))
+            self.schedule(at_s + wish.stray_after_s, lambda now_s: self._misplace(place, stray, now_s))
 
     def _put_back(self, place: Place, units_g: list[float], at_s: float) -> None:
         place.busy_until_s = max(place.busy_until_s, at_s)
         place.bay.put_back(units_g, at_s)
-        self._tell(at_s, place, EventKind.PUT_BACK, len(units_g))
+        self.tell(at_s, place, EventKind.PUT_BACK, len(units_g))
 
     def _misplace(self, source: Place, stray: Foreign, at_s: float) -> None:
-        places = self._by_device[_device(source)].places.values()
+        places = self.by_device[_device(source)].places.values()
         others = [place for place in places if place is not source and place.busy_until_s < at_s]
         if not others:
             self._put_back(source, [stray.weight_g], at_s)
@@ -186,32 +182,33 @@ class Store:
             return
         target.busy_until_s = at_s
         target.bay.lay(stray, at_s)
-        self._tell(at_s, target, EventKind.MISPLACE, 1, sku=stray.sku)
+        self.tell(at_s, target, EventKind.MISPLACE, 1, sku=stray.sku)
 
     # Staff
 
-    def _notice_low(self, place: Place, at_s: float) -> None:
+    def notice_low(self, place: Place, at_s: float) -> None:
+        """Staff looks at a bay that has lost units."""
         staff = self.plan.staff
         if staff is None or place.refill_called or place.bay.count > staff.below * place.where.bay.capacity:
             return
         place.refill_called = True
-        self._schedule(at_s + staff.after_s, lambda now_s: self._refill(place, staff.takes_s, now_s))
+        self.schedule(at_s + staff.after_s, lambda now_s: self.refill(place, staff.takes_s, now_s))
 
-    def _refill(self, place: Place, takes_s: float, at_s: float) -> None:
+    def refill(self, place: Place, takes_s: float, at_s: float) -> None:
         """Tidy a bay and lay units down by the armful until it is full."""
         start_s = max(at_s, place.busy_until_s + GAP_S)
         missing = place.where.bay.capacity - place.bay.count
         armfuls = [ARMFUL] * (missing // ARMFUL) + ([missing % ARMFUL] if missing % ARMFUL else [])
         place.busy_until_s = start_s + takes_s
-        self._schedule(start_s, lambda now_s: self._tidy(place, now_s))
+        self.schedule(start_s, lambda now_s: self._tidy(place, now_s))
         for number, units in enumerate(armfuls, 1):
             due_s = start_s + takes_s * number / len(armfuls)
-            self._schedule(due_s, lambda now_s, units=units: self._lay_down(place, units, now_s))  # type: ignore[misc]
+            self.schedule(due_s, lambda now_s, units=units: self._lay_down(place, units, now_s))  # type: ignore[misc]
         place.refill_called = bool(missing)
 
     def _tidy(self, place: Place, at_s: float) -> None:
         for stray in place.bay.clear_foreign(at_s):
-            self._tell(at_s, place, EventKind.TIDY, -1, sku=stray.sku)
+            self.tell(at_s, place, EventKind.TIDY, -1, sku=stray.sku)
 
     def _lay_down(self, place: Place, units: int, at_s: float) -> None:
         # A put-back may have come in between.
@@ -219,101 +216,12 @@ class Store:
         place.refill_called = False
         if units > 0:
             place.bay.put(units, at_s)
-            self._tell(at_s, place, EventKind.RESTOCK, units)
-
-    # Story
-
-    def _starter(self, action: AnyAction) -> Step:
-        return lambda at_s: self._start(action, at_s)
-
-    def _start(self, action: AnyAction, at_s: float) -> None:
-        match action:
-            case Rush():
-                self._rush(action, at_s)
-            case Restock():
-                self._restock(action, at_s)
-            case Theft() | Drift():
-                if (place := self._by_slot.get(action.place)) is not None:
-                    self._befall_bay(action, place, at_s)
-            case Warm() | Dead() | Slow():
-                if (controller := self._by_device.get(action.place)) is not None:
-                    self._befall_controller(action, controller, at_s)
-            case Spike() | Stuck():
-                self._befall_reading(action, at_s)
-
-    def _rush(self, action: Rush, at_s: float) -> None:
-        if action.site not in (None, self.plan.site):
-            return
-        self._tell_fault(action, action.sku, at_s, action.for_s)
-        self._set_factor(action.sku, self._factors[action.sku] * action.factor, at_s)
-        self._schedule(
-            at_s + action.for_s,
-            lambda now_s: self._set_factor(action.sku, self._factors[action.sku] / action.factor, now_s),
-        )
-
-    def _set_factor(self, sku: str, factor: float, at_s: float) -> None:
-        self._factors[sku] = factor
-        self._weights = self._pick_weights()
-        self._expect_shopper(at_s)
-
-    def _restock(self, action: Restock, at_s: float) -> None:
-        if action.site not in (None, self.plan.site):
-            return
-        for name, place in self._by_slot.items():
-            if action.place in (None, name) and action.sku in (None, place.sku.sku):
-                self._refill(place, action.takes_s, at_s)
-
-    def _befall_bay(self, action: Theft | Drift, place: Place, at_s: float) -> None:
-        if isinstance(action, Drift):
-            self._tell_fault(action, action.place, at_s, action.for_s)
-            place.bay.creep(at_s, action.g_per_hour)
-            self._schedule(at_s + action.for_s, lambda now_s: place.bay.creep(now_s, 0.0))
-            return
-        place.bay.touch(at_s, at_s + SWEEP_S, shopper.HAND_G[1])
-        place.busy_until_s = max(place.busy_until_s, at_s + SWEEP_S)
-        self._schedule(at_s + SWEEP_S, lambda now_s: self._steal(action, place, now_s))
-
-    def _steal(self, action: Theft, place: Place, at_s: float) -> None:
-        taken = place.bay.take(place.bay.count if action.units is None else action.units, at_s)
-        self._tell(at_s, place, EventKind.THEFT, -len(taken))
-        self._tell_fault(action, action.place, at_s, 0.0)
-        self._notice_low(place, at_s)
-
-    def _befall_controller(self, action: Warm | Dead | Slow, controller: ShelfController, at_s: float) -> None:
-        self._tell_fault(action, action.place, at_s, action.for_s)
-        until_s = at_s + action.for_s
-        match action:
-            case Dead():
-                controller.die(until_s)
-            case Slow():
-                controller.lateness = Lateness(action.delay_s, until_s)
-            case Warm():
-                thermometer = controller.thermometer
-                usual_c = controller.plan.temperature_celsius
-                thermometer.head_for(action.to_celsius, at_s, action.rise_s)
-                self._schedule(until_s, lambda now_s: thermometer.head_for(usual_c, now_s, action.rise_s))
-
-    def _befall_reading(self, action: Spike | Stuck, at_s: float) -> None:
-        place = self._by_slot.get(action.place)
-        controller = self._by_device.get(action.place)
-        if place is None and controller is None:
-            return
-        if isinstance(action, Spike):
-            self._tell_fault(action, action.place, at_s, 0.0)
-            if place is not None:
-                place.bay.spike(action.value)
-            elif controller is not None:
-                controller.thermometer.spike(action.value)
-            return
-        self._tell_fault(action, action.place, at_s, action.for_s)
-        if place is not None:
-            place.bay.stick(at_s, at_s + action.for_s)
-        elif controller is not None:
-            controller.stick(at_s, at_s + action.for_s)
+            self.tell(at_s, place, EventKind.RESTOCK, units)
 
     # Truth
 
-    def _tell(self, at_s: float, place: Place, kind: EventKind, units: int, *, sku: str = "") -> None:
+    def tell(self, at_s: float, place: Place, kind: EventKind, units: int, *, sku: str = "") -> None:
+        """Note what happened at a bay; ``sku`` when it is not the bay's own."""
         where = place.where
         self._truth.append(
             TruthEvent(
@@ -328,7 +236,8 @@ class Store:
             )
         )
 
-    def _tell_fault(self, action: AnyAction, place: str, at_s: float, for_s: float) -> None:
+    def tell_fault(self, action: AnyAction, place: str, at_s: float, for_s: float) -> None:
+        """Note that an action of the story began."""
         kind = type(action).__name__.lower()
         self._truth.append(TruthFault(round(at_s * 1000), kind, place, round((at_s + for_s) * 1000)))
 
