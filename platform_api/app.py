@@ -17,8 +17,9 @@ from platform_api.devices.routes import router as devices_router
 from platform_api.inventory.routes import router as inventory_router
 from platform_api.kit import db, errors
 from platform_api.kit.auth import BEARER, COOKIE, principal
+from platform_api.kit.bodies import BodyLimit
 from platform_api.kit.headers import SecurityHeaders
-from platform_api.kit.limits import BODY_MAX_BYTES, Limits
+from platform_api.kit.limits import Limits
 from platform_api.kit.metrics import RequestMetrics
 from platform_api.live.hub import Hub
 from platform_api.live.listener import listen
@@ -83,7 +84,6 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         lifespan=lifespan,
-        max_body_size=BODY_MAX_BYTES,
     )
     app.state.pool = pool
     app.state.secret = secret
@@ -91,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.limits = Limits()
     errors.install(app)
     _mount(app)
+    app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestMetrics)
     return app

@@ -4,7 +4,16 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, StringConstraints, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from contracts.facts import AnomalyKind, AnomalyState
 from platform_api.anomalies.rules import Label
@@ -63,6 +72,11 @@ class Anomaly(BaseModel):
     decided_by: str | None
     decided_at: datetime | None
     version: int
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The fields, for the OpenAPI document: the serializer below only leaves keys out."""
+        return handler({key: value for key, value in core_schema.items() if key != "serialization"})
 
     @model_serializer(mode="wrap")
     def _only_its_place(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -1,0 +1,183 @@
+"""What holds for every route there is: the list comes from the application itself."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from fastapi.testclient import TestClient
+
+from platform_api.kit.headers import SECURITY_HEADERS
+from platform_api.kit.limits import BODY_MAX_BYTES
+from tests.integration.api.world import World
+
+OPEN = {("GET", "/healthz"), ("GET", "/login"), ("POST", "/login"), ("POST", "/v1/auth/token")}
+"""What anybody may ask. /static is a mount without secrets; the answer of /session/resume is a redirect."""
+NONSENSE = (
+    "",
+    "\x00",
+    "'; DROP TABLE app_user; --",
+    "-1",
+    "9" * 400,
+    "../../etc/passwd",
+    "%ff",
+    "NaN",
+    "😀" * 100,
+    "{}",
+)
+BODIES = (b"", b"\xff\xfe", b"{", b"[]", b'{"login": 1}', b'{"note": "\\u0000"}', b"[" * 60_000, b'{"label": "maybe"}')
+
+
+@pytest.fixture
+def world(shared_world: World) -> World:
+    """These tests change nothing that another one looks at."""
+    return shared_world
+
+
+def routes(application: FastAPI) -> Iterator[tuple[str, str]]:
+    for context in iter_route_contexts(application.routes):
+        for method in sorted(context.methods or ()):
+            assert context.path is not None
+            yield method, context.path
+
+
+def filled(path: str, value: str = "") -> str:
+    for name in ("anomaly_id", "proposal_id"):
+        path = path.replace(f"{{{name}}}", value or str(uuid.uuid4()))
+    return path.replace("{gateway}", value or "gw-none").replace("{slot}", value or "s01")
+
+
+def test_nothing_but_the_open_routes_answers_without_credentials(application: FastAPI, anonymous: TestClient) -> None:
+    answers = {(method, path): anonymous.request(method, filled(path)) for method, path in routes(application)}
+    assert len(answers) > 25
+    assert answers.keys() > OPEN
+    resumed = answers.pop(("GET", "/session/resume"))
+    assert resumed.headers["location"] == "/login"
+    assert {
+        route: answer.status_code
+        for route, answer in answers.items()
+        if route not in OPEN and answer.status_code != 401
+    } == {}
+
+
+@pytest.mark.parametrize(
+    "credential",
+    ["Bearer nonsense", "Bearer spk_abcdefgh_" + "x" * 43, "Basic b3BzOm9wcw==", "Bearer ", "Bearer " + "a.b.c" * 900],
+)
+def test_a_wrong_credential_opens_no_route(application: FastAPI, anonymous: TestClient, credential: str) -> None:
+    for method, path in routes(application):
+        if (method, path) not in OPEN and not path.startswith("/session/"):
+            answer = anonymous.request(method, filled(path), headers={"Authorization": credential})
+            assert answer.status_code == 401, (method, path)
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_nonsense_is_answered_with_a_problem_and_never_with_our_insides(application: FastAPI, ops: TestClient) -> None:
+    document = application.openapi()["paths"]
+    asked = 0
+    for method, path in routes(application):
+        if path == "/v1/live":
+            continue  # an endless answer: its parameters are tried below
+        parameters = [one["name"] for one in document.get(path, {}).get(method.lower(), {}).get("parameters", [])]
+        for value in NONSENSE:
+            answer = ops.request(
+                method,
+                filled(path, "%00" if value == "\x00" else value.replace("/", "%2F") or "x"),
+                params=dict.fromkeys(parameters, value),
+                headers={"If-Match": '"1"'},
+            )
+            check_answer(answer, (method, path, value))
+            asked += 1
+        for body in BODIES if method == "POST" else ():
+            answer = ops.request(
+                method, filled(path), content=body, headers={"If-Match": '"1"', "Content-Type": "application/json"}
+            )
+            check_answer(answer, (method, path, body[:20]))
+            asked += 1
+    assert asked > 300
+
+
+@pytest.mark.parametrize(
+    "query", ["series=x", "series=-1", "after=x", "after=" + "9" * 30, "series=1&" * 9 + "series=1"]
+)
+def test_a_stream_is_not_opened_for_nonsense(ops: TestClient, query: str) -> None:
+    answer = ops.get(f"/v1/live?{query}")
+    assert answer.status_code == 422
+    check_answer(answer, query)
+
+
+def check_answer(answer: Any, about: object) -> None:
+    assert answer.status_code < 500, (about, answer.text)
+    assert "Traceback" not in answer.text, about
+    assert "psycopg" not in answer.text, about
+    if answer.status_code >= 400 and not str(answer.url.path).startswith("/login"):
+        assert answer.headers["content-type"] == "application/problem+json", about
+        problem = json.loads(answer.text)
+        assert problem["status"] == answer.status_code, about
+        assert problem["title"], about
+
+
+def test_another_tenants_things_do_not_exist(ops: TestClient, world: World) -> None:
+    theirs = world.bravo
+    headers = {"If-Match": '"1"'}
+    for method, path in (
+        ("GET", f"/v1/anomalies/{theirs.anomaly}"),
+        ("POST", f"/v1/anomalies/{theirs.anomaly}:acknowledge"),
+        ("POST", f"/v1/anomalies/{theirs.anomaly}:resolve"),
+        ("POST", f"/v1/anomalies/{theirs.anomaly}:dismiss"),
+        ("GET", f"/v1/proposals/{theirs.proposal}"),
+        ("POST", f"/v1/proposals/{theirs.proposal}:approve"),
+        ("POST", f"/v1/proposals/{theirs.proposal}:reject"),
+        ("GET", f"/v1/readings?series_id={theirs.series}"),
+        ("GET", f"/v1/live?series={theirs.series}"),
+    ):
+        assert ops.request(method, path, headers=headers).status_code == 404, path
+
+
+def test_no_list_names_anything_of_another_tenant(ops: TestClient, application: FastAPI, world: World) -> None:
+    secret = {str(world.bravo.series), str(world.bravo.anomaly), str(world.bravo.proposal)}
+    lists = [path for method, path in routes(application) if method == "GET" and "{" not in path]
+    for path in lists:
+        if path not in {"/v1/live", "/v1/readings", "/openapi.json"} and path.startswith("/v1/"):
+            body = ops.get(path).json()
+            ids = {str(item.get("id", item.get("series_id", ""))) for item in body.get("items", [])}
+            assert not ids & secret, path
+            assert '"bravo"' not in json.dumps(body), path
+
+
+def test_every_route_of_the_document_says_what_it_does(application: FastAPI) -> None:
+    document = application.openapi()
+    assert document["openapi"].startswith("3.1")
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation["summary"], path
+            assert operation["tags"], path
+            if path not in {"/healthz", "/v1/auth/token"}:
+                assert operation["security"], (method, path)
+    examples = [name for name, schema in document["components"]["schemas"].items() if "examples" in schema]
+    assert {"Anomaly", "Proposal", "Series", "Site", "ShelfEvent", "ShelfPosition", "Readings", "Wall"} <= set(examples)
+
+
+def test_every_answer_carries_the_security_headers(ops: TestClient) -> None:
+    for path in ("/", "/login", "/docs", "/v1/sites", "/v1/none", "/static/base.css", "/healthz"):
+        headers = ops.get(path).headers
+        assert {name: headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS, path
+        assert "unsafe" not in headers["Content-Security-Policy"]
+
+
+def test_a_body_beyond_the_limit_is_refused_with_and_without_its_length(ops: TestClient) -> None:
+    body = b'{"login": "' + b"x" * BODY_MAX_BYTES + b'"}'
+    for content in (body, iter([body[:1_000], body[1_000:]])):
+        answer = ops.post("/v1/auth/token", content=content, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413
+        check_answer(answer, "large body")
+
+
+def test_an_unknown_path_and_a_wrong_method_are_problems_too(ops: TestClient) -> None:
+    for method, path, status in (("GET", "/v1/none", 404), ("DELETE", "/v1/sites", 405)):
+        answer = ops.request(method, path)
+        assert answer.status_code == status
+        check_answer(answer, path)
