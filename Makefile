@@ -1,0 +1,68 @@
+# make demo    the whole platform on this machine, with shelves that sell; Ctrl-C stops it
+# make test    everything that a change must pass
+# make check   the same without tests that need processes: style, types, layers, dependencies
+# make bench   throughput against the raw COPY of the same rows, in one run
+# make lock    pin the dependencies anew (needs uv)
+# make clean   remove what these made
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Options for `shelfpulse up --demo`, for instance: make demo ARGS="--for 60s --json"
+ARGS ?=
+# Options for pytest, for instance: make test PYTEST="-k supervisor"
+PYTEST ?=
+CODE := contracts edge_agent stream platform_api simulators deploy tests
+
+.PHONY: help demo test check bench lock clean system
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+demo: $(VENV)/.runs
+	@exec $(BIN)/shelfpulse up --demo $(ARGS)
+
+test: system check
+	$(BIN)/pytest -n 2 tests/unit tests/conformance tests/integration $(PYTEST)
+	$(BIN)/pytest tests/system $(PYTEST)
+	$(BIN)/pytest tests/browser $(PYTEST)
+
+check: $(VENV)/.develops
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+
+bench: $(VENV)/.runs
+	$(BIN)/shelfpulse bench e2e $(ARGS)
+
+system:
+	@.ci/system-packages
+
+# What the demo needs, and no more.
+$(VENV)/.runs: requirements/all.txt pyproject.toml
+	.ci/make-venv $(VENV) requirements/all.txt
+	touch $@
+
+# With it comes what the tests need.
+$(VENV)/.develops: requirements/dev.txt pyproject.toml
+	.ci/make-venv $(VENV) requirements/dev.txt
+	touch $@ $(VENV)/.runs
+
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
+
+lock:
+	command -v uv > /dev/null || { echo "make lock needs uv" >&2; exit 1; }
+	for extra in edge stream api all; do
+		$(LOCK) --extra $$extra --group build pyproject.toml -o requirements/$$extra.txt
+	done
+	$(LOCK) --all-extras --group dev pyproject.toml -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
