@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from simulators.plan import BayPlan, GatewayPlan, Habits, Plan, ShelfPlan, Sku, Staff, StorePlan
+from simulators.shelf_physics import TOUCHES_MAX
 from simulators.store import Store
 from simulators.story import Drift, Restock, Rush, Theft, Warm
 from simulators.truth import EventKind, TruthEvent, TruthFault, TruthLine, line
@@ -188,3 +189,20 @@ def test_truth_lines_have_the_keys_that_the_brief_names() -> None:
     fault = next(msgspec.json.decode(line(entry)) for entry in truth if isinstance(entry, TruthFault))
     assert list(event) == ["t_ms", "site", "gateway", "slot", "sku", "kind", "units", "on_shelf"]
     assert list(fault) == ["t_ms", "kind", "place", "end_ms"]
+
+
+def test_a_month_later_the_shelves_still_agree_with_the_truth_and_nothing_has_piled_up() -> None:
+    given = plan(staff=Staff(below=0.3, after_s=300.0, takes_s=20.0), shoppers_per_hour=40.0)
+    store = open_store(given)
+    month_s = 30 * 86_400.0
+    truth = events(play(store, month_s, step_s=3_600.0))
+    last = {event.slot: event.on_shelf for event in truth}
+    for controller in store.controllers:
+        assert controller.uptime_s(START_S + month_s) == month_s
+        for place in controller.places.values():
+            place.bay.reading_g(START_S + month_s)
+            assert place.bay.count == last[place.where.slot]
+            assert place.bay.reading_g(START_S + month_s + 60) == pytest.approx(place.bay.weight_g, abs=1e-6)
+            assert len(place.bay._touches) <= TOUCHES_MAX
+    assert len(truth) > 30 * 24 * 40
+    assert len(store._due) < 100
