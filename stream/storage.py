@@ -24,6 +24,8 @@ from contracts.errors import UserError
 from stream.spans import ceiling, floor
 
 Connection = psycopg.Connection[TupleRow]
+DatabaseError = psycopg.Error
+"""For those who have to outlive what the database says, without the driver's own name."""
 
 CONNECT_TIMEOUT_S: Final = 10
 POSTGRES_MIN: Final = 150000

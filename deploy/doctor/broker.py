@@ -4,7 +4,6 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, Self
-from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -13,9 +12,11 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from contracts.acks import AWAITING_PUBACK_MAX
+from contracts.errors import UserError
 from contracts.frames import FRAME_MAX_BYTES
 from contracts.topics import ROOT
 from deploy.doctor.finding import Finding, fail, ok, skip, warn
+from stream.settings import parse_mqtt_url
 
 WAIT_S: Final = 5.0
 PROBE_MESSAGES: Final = 1_200
@@ -24,16 +25,19 @@ PROBE_EXPIRY_S: Final = 60
 PROBE_INFLIGHT: Final = 20
 """Messages that a probe publishes before it waits for their acknowledgement."""
 DEFAULT_RECEIVE_MAXIMUM: Final = 65_535
+_OTHER_PROTOCOL: Final = (0x01, 0x84)
+"""Unsupported protocol version, as MQTT 3.1.1 and as MQTT 5 say it."""
 
 
 class Address(NamedTuple):
-    """Where a broker is, and who we are to it."""
+    """Where a broker is, who we are to it, and which MQTT it speaks."""
 
     host: str
     port: int
     user: str
     password: str
     tls: bool
+    protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5
 
 
 class Hello(NamedTuple):
@@ -49,13 +53,14 @@ class SilenceError(Exception):
 
 def check(url: str) -> Iterator[Finding]:
     """All checks of the broker at ``url``."""
-    address = parse(url)
-    if address is None:
-        yield fail("broker", "MQTT_URL is no broker address", "it looks like mqtt://user:password@host:1883")
+    try:
+        address = Address(*parse_mqtt_url(url))
+    except UserError as error:
+        yield fail("broker", error.message, "an address looks like mqtt://user:password@host:1883")
         return
     place = f"{address.host}:{address.port}"
     try:
-        hello = greet(address)
+        address, hello = _agree(address)
     except SilenceError as error:
         yield fail("broker", f"{place}: {error}", "start it (`shelfpulse up`), or correct MQTT_URL")
         return
@@ -63,30 +68,30 @@ def check(url: str) -> Iterator[Finding]:
         remedy = "correct user and password in MQTT_URL"
         yield fail("broker", f"{place} refuses {address.user or 'a client without a name'}: {hello.reason}", remedy)
         return
-    yield ok("broker", f"{place} takes {address.user or 'a client without a name'}")
+    yield ok("broker", f"{place} takes {address.user or 'a client without a name'}, {address.protocol.name}")
     yield _check_strangers(address)
     yield from _check_limits(hello.limits)
     yield _check_queue(address)
-
-
-def parse(url: str) -> Address | None:
-    """Read ``mqtt://user:password@host:port`` (``mqtts`` for TLS); None when it is not one."""
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        return None
-    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
-        return None
-    tls = parts.scheme == "mqtts"
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    return Address(parts.hostname, port or (8883 if tls else 1883), user, password, tls)
 
 
 def greet(address: Address) -> Hello:
     """Connect once and read the answer. Raises SilenceError."""
     with _Session(address, clean=True) as session:
         return session.hello
+
+
+def _agree(address: Address) -> tuple[Address, Hello]:
+    """The newest MQTT that the broker speaks, and its answer. Raises SilenceError."""
+    try:
+        hello = greet(address)
+    except SilenceError:
+        # A broker that knows 3.1.1 alone may just hang up on 5.
+        older = address._replace(protocol=MQTTProtocolVersion.MQTTv311)
+        return older, greet(older)
+    if hello.reason.value in _OTHER_PROTOCOL:
+        older = address._replace(protocol=MQTTProtocolVersion.MQTTv311)
+        return older, greet(older)
+    return address, hello
 
 
 def _check_strangers(address: Address) -> Finding:
@@ -153,6 +158,7 @@ class _Session:
     def __init__(self, address: Address, *, clean: bool, name: str = "") -> None:
         self._address = address
         self._clean = clean
+        self._speaks_5 = address.protocol is MQTTProtocolVersion.MQTTv5
         self._changed = threading.Condition()
         self._hello: Hello | None = None
         self._error = ""
@@ -160,7 +166,12 @@ class _Session:
         self._acknowledged = 0
         self._received = 0
         client_id = name or f"doctor-{uuid.uuid4().hex[:12]}"
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            clean_session=None if self._speaks_5 else clean,
+            protocol=address.protocol,
+        )
         if address.user:
             client.username_pw_set(address.user, address.password)
         if address.tls:
@@ -173,10 +184,8 @@ class _Session:
         self._client = client
 
     def __enter__(self) -> Self:
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's constructor has no types
-        properties.SessionExpiryInterval = 0 if self._clean else PROBE_EXPIRY_S
         try:
-            self._client.connect(self._address.host, self._address.port, clean_start=self._clean, properties=properties)
+            self._connect()
         except OSError as error:
             raise SilenceError(str(error)) from error
         self._client.loop_start()
@@ -217,6 +226,14 @@ class _Session:
                 seen = self._received
                 self._changed.wait_for(lambda: self._received >= count, timeout=1.0)
             return self._received
+
+    def _connect(self) -> None:
+        if not self._speaks_5:
+            self._client.connect(self._address.host, self._address.port)
+            return
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's constructor has no types
+        properties.SessionExpiryInterval = 0 if self._clean else PROBE_EXPIRY_S
+        self._client.connect(self._address.host, self._address.port, clean_start=self._clean, properties=properties)
 
     def _wait(self, condition: Callable[[], bool], otherwise: str) -> None:
         with self._changed:

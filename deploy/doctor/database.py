@@ -71,16 +71,24 @@ def check(dsn: str) -> Iterator[Finding]:
         yield fail("database", error.message, "start it (`shelfpulse up`), or correct SHELFPULSE_DSN")
         return
     with connection:
-        yield ok("database", f"PostgreSQL {connection.info.parameter_status('server_version')} answers")
-        yield from _check_durability(connection)
-        yield _check_clock(connection, time.time)
-        yield _check_place(connection)
-        yield _check_connections(connection)
-        schema = _check_schema(dsn)
-        yield schema
-        if schema.remedy:
-            return
-        yield from _check_contents(connection)
+        try:
+            yield from _check_connected(dsn, connection)
+        except storage.DatabaseError as error:
+            what = f"refused to be looked at: {' '.join(str(error).split())}"
+            yield fail("database", what, "give the user of SHELFPULSE_DSN the rights of the schema's owner")
+
+
+def _check_connected(dsn: str, connection: Connection) -> Iterator[Finding]:
+    yield ok("database", f"PostgreSQL {connection.info.parameter_status('server_version')} answers")
+    yield from _check_durability(connection)
+    yield _check_clock(connection, time.time)
+    yield _check_place(connection)
+    yield _check_connections(connection)
+    schema = _check_schema(dsn)
+    yield schema
+    if schema.remedy:
+        return
+    yield from _check_contents(connection)
 
 
 def _check_contents(connection: Connection) -> Iterator[Finding]:
@@ -92,7 +100,7 @@ def _check_contents(connection: Connection) -> Iterator[Finding]:
     yield _check_gateways(connection)
     if tier is Tier.PLAIN:
         yield _check_partitions(connection, datetime.now(UTC))
-    if tier is Tier.TSL:
+    if tier is Tier.TSL and storage.offered_tier(connection) is Tier.TSL:
         yield _check_timescale_jobs(connection)
 
 
