@@ -1,0 +1,181 @@
+"""Messages to chunks: columns, faults, and the quick way beside the strict one."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts import frames, topics
+from contracts.frames import Event, EventFrame, EventKind, FrameError, Reason, TelemetryFrame
+from contracts.ids import bucket_of
+from contracts.topics import GatewayAddress, Lane
+from stream import telemetry
+from stream.clean import Gateway
+from stream.decode import Decoder
+from stream.facts import Chunk, Fault, Message
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+NOW_MS = int(NOW.timestamp() * 1000)
+ADDRESS = GatewayAddress("acme", "s1", "g1")
+TOPIC = topics.up(ADDRESS, Lane.TEL)
+
+
+class Registry:
+    """Knows gateway g1, and gives channels ids in order of appearance."""
+
+    def __init__(self) -> None:
+        self.ids: dict[tuple[str, str], int] = {}
+
+    def gateway(self, tenant: str, gateway: str) -> Gateway | None:
+        return Gateway("s1", revoked=False) if (tenant, gateway) == ("acme", "g1") else None
+
+    def series(self, tenant: str, gateway: str, channels: tuple[str, ...]) -> npt.NDArray[np.int32] | Fault:
+        assert tenant
+        return np.array([self.ids.setdefault((gateway, each), len(self.ids) + 1) for each in channels], np.int32)
+
+
+def decode(decoder: Decoder, *payloads: bytes, topic: str = TOPIC) -> Chunk:
+    ((key, chunk),) = decoder([[Message(topic, payload, NOW_MS) for payload in payloads]])
+    assert int(key) == chunk.bucket
+    return chunk
+
+
+def decoder() -> Decoder:
+    return Decoder(Registry(), lambda: NOW)
+
+
+def frame(seq: int = 1, **changes: Any) -> TelemetryFrame:
+    given: dict[str, Any] = {
+        "t0": NOW_MS,
+        "ch": ["b1.weight_g", "c1.temp_c"],
+        "i": [0, 1, 0],
+        "d": [0, 0, 200],
+        "x": [1.5, 21.0, -2.5],
+    }
+    return TelemetryFrame(v=1, ep="aaaa", seq=seq, **(given | changes))
+
+
+frames_of_readings = st.builds(
+    lambda seq, boot, n, seed: frame(
+        seq, boot=boot, mono=seed % 1000,
+        i=[(seed + k) % 2 for k in range(n)],
+        d=[(seed * k) % 3_600_001 for k in range(n)],
+        x=[((seed * (k + 1)) % 1_000_003) / 7 for k in range(n)],
+    ),
+    st.integers(1, frames.SEQ_MAX), st.sampled_from(["", "b00t"]), st.integers(1, 60), st.integers(0, 10**9),
+)  # fmt: skip
+
+
+def test_columns_of_several_frames_keep_their_order_and_slices() -> None:
+    chunk = decode(decoder(), frames.encode(frame(1)), frames.encode(frame(2, ch=["c1.temp_c"], i=[0], d=[5], x=[7.0])))
+    assert chunk.bucket == bucket_of("g1")
+    assert chunk.columns.series.tolist() == [1, 2, 1, 2]
+    assert chunk.columns.value.tolist() == [1.5, 21.0, -2.5, 7.0]
+    assert chunk.columns.time_us.tolist() == [1000 * (NOW_MS + d) for d in (0, 0, 200, 5)]
+    assert [(arrival.lo, arrival.hi) for arrival in chunk.arrivals] == [(0, 3), (3, 4)]
+
+
+def test_quality_goes_to_its_reading() -> None:
+    chunk = decode(decoder(), frames.encode(frame(1)), frames.encode(frame(2, q={"2": 2})))
+    assert chunk.columns.quality.tolist() == [0, 0, 0, 0, 0, 2]
+
+
+@given(frames_of_readings)
+def test_the_quick_way_reads_what_the_strict_way_reads(sent: TelemetryFrame) -> None:
+    payload = frames.encode(sent)
+    both = decoder()
+    strict, quick = decode(both, payload), decode(both, payload)
+    assert quick.columns.time_us.tolist() == strict.columns.time_us.tolist()
+    assert quick.columns.series.tolist() == strict.columns.series.tolist()
+    assert quick.columns.value.tolist() == strict.columns.value.tolist()
+    assert quick.arrivals == strict.arrivals
+
+
+@given(frames_of_readings, st.booleans())
+def test_both_ways_give_every_spelling_the_same_digest(sent: TelemetryFrame, spaced: bool) -> None:  # noqa: FBT001 - Hypothesis fills it in
+    payload = frames.encode(sent)
+    if spaced:
+        payload = payload.replace(b",", b" , ").replace(b'{"v":1', b'{"sync":1,"v": 1')
+    quick = telemetry.read(payload)
+    assert quick is not None
+    assert telemetry.digest(quick) == frames.digest(frames.decode_telemetry(payload)) == frames.digest(sent)
+
+
+@given(st.binary(max_size=200) | frames_of_readings.map(frames.encode).flatmap(
+    lambda payload: st.tuples(st.integers(0, len(payload) - 1), st.sampled_from(b'0"[]{},-.eE:nN\x00\xff')).map(
+        lambda change: payload[: change[0]] + bytes([change[1]]) + payload[change[0] + 1 :]
+    )
+))  # fmt: skip
+def test_what_the_quick_way_reads_the_strict_way_accepts_but_for_names(payload: bytes) -> None:
+    quick = telemetry.read(payload)
+    if quick is None:
+        return
+    refusal = ""
+    try:
+        strict = frames.decode_telemetry(payload)
+    except FrameError as error:
+        refusal = error.detail
+    if refusal:
+        assert "regex" in refusal
+        return
+    assert (quick.seq, quick.t0, quick.i, quick.d, quick.x) == (strict.seq, strict.t0, strict.i, strict.d, strict.x)
+    assert telemetry.digest(quick) == frames.digest(strict)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (frames.encode(frame(2, t0=NOW_MS + 400_000)), Reason.BAD_TIME),
+        (frames.encode(frame(2, d=[0, 0, 400_000])), Reason.BAD_TIME),
+        (frames.encode(frame(2)).replace(b'"i":[0,1,0]', b'"i":[0,1,2]'), Reason.BAD_COLUMNS),
+        (frames.encode(frame(2)).replace(b'"x":[1.5,', b'"x":['), Reason.BAD_COLUMNS),
+        (frames.encode(frame(2)).replace(b"1.5", b"true"), Reason.BAD_BODY),
+    ],
+)
+def test_a_faulty_frame_keeps_its_place_and_brings_no_readings(payload: bytes, reason: Reason) -> None:
+    both = decoder()
+    decode(both, frames.encode(frame(1)))
+    chunk = decode(both, payload)
+    (arrival,) = chunk.arrivals
+    assert arrival.fault is not None
+    assert (arrival.fault.reason, arrival.seq) == (reason, 2)
+    assert len(chunk.columns) == 0
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "reason"),
+    [
+        (TOPIC, b"[" * 60_000, Reason.BAD_BODY),
+        (TOPIC, b'{"ch":' + b"[" * 60_000, Reason.BAD_BODY),
+        (TOPIC, b'{"a":' + b"[" * 60_000, Reason.BAD_JSON),
+        (TOPIC, b"", Reason.BAD_JSON),
+        (TOPIC, b"a" * 70_000, Reason.TOO_LARGE),
+        (topics.up(GatewayAddress("acme", "s1", "g9"), Lane.TEL), frames.encode(frame()), Reason.UNKNOWN_GATEWAY),
+        (topics.up(GatewayAddress("acme", "s2", "g1"), Lane.TEL), frames.encode(frame()), Reason.WRONG_SITE),
+        ("sp/v1/up/0/acme/s1/g1/tel", frames.encode(frame()), Reason.BAD_TOPIC),
+        ("sp/v1/st/acme/s1/g1", b"{}", Reason.BAD_BODY),
+        ("sp/v1/raw/acme/s1/g1", b'{"values":{}}', Reason.BAD_BODY),
+        ("sp/v1/raw/acme/s1/g1", b'{"ts":1,"values":{"b1.weight_g":1}}', Reason.BAD_TIME),
+    ],
+)
+def test_a_message_without_a_place_is_a_stray(topic: str, payload: bytes, reason: Reason) -> None:
+    chunk = decode(decoder(), payload, topic=topic)
+    assert [stray.fault.reason for stray in chunk.strays] == [reason]
+    assert chunk.arrivals == []
+
+
+def test_events_are_kept_and_their_texts_checked() -> None:
+    event = Event(id="e1", d=0, slot="b1", kind=EventKind.SALE, units=-1)
+    good = frames.encode(EventFrame(v=1, ep="aaaa", seq=1, t0=NOW_MS, ev=[event]))
+    chunk = decode(decoder(), good, topic=topics.up(ADDRESS, Lane.EVT))
+    assert chunk.arrivals[0].events == (event,)
+
+
+@given(st.binary(max_size=300), st.sampled_from([TOPIC, topics.up(ADDRESS, Lane.EVT), "sp/v1/raw/acme/s1/g1", "x"]))
+def test_no_bytes_break_the_decoder(payload: bytes, topic: str) -> None:
+    chunk = decode(decoder(), payload, topic=topic)
+    assert len(chunk.arrivals) + len(chunk.strays) + len(chunk.sightings) >= 1
