@@ -39,6 +39,7 @@ SCRIPT_TEXTS: Final[dict[str, str]] = {
     "unknown": N_("unclear"),
     "left_on_shelf": N_("{count} left"),
     # Slots
+    "comma": N_(", "),
     "slot_label": N_("{sku}: {count} of {capacity}"),
     "reorder_at": N_("reorder at {count}"),
     "not_counted": N_("not counted yet"),

@@ -8,6 +8,7 @@ import secrets
 import string
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from hmac import compare_digest
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -28,8 +29,6 @@ from platform_api.tenancy.rules import REFRESH_LIFE, Verdict, is_login, judge_re
 
 _log = structlog.get_logger(__name__)
 _hasher: Final = PasswordHash.recommended()
-# Verified when the login is unknown, so that an answer takes as long as for one that exists.
-_DECOY_HASH: Final = _hasher.hash(secrets.token_urlsafe(16))
 _PREFIX_ALPHABET: Final = string.ascii_lowercase + string.digits
 
 
@@ -138,7 +137,7 @@ def check_password(tx: Connection, login: str, password: str) -> UUID | None:
     """Id of the user whose login and password these are, else None."""
     row = tx.execute(queries.USER_BY_LOGIN, {"login": login}).fetchone() if is_login(login) else None
     if row is None:
-        _hasher.verify(password, _DECOY_HASH)
+        _hasher.verify(password, _decoy_hash())
         return None
     matches, renewed = _hasher.verify_and_update(password, row["password_hash"])
     if not matches:
@@ -213,6 +212,12 @@ def identify_with(secret: str) -> Identify:
         )
 
     return identify
+
+
+@cache
+def _decoy_hash() -> str:
+    """Verified when the login is unknown, so that an answer takes as long as for one that exists."""
+    return _hasher.hash(secrets.token_urlsafe(16))
 
 
 def _key_owner(tx: Connection, key: tokens.ApiKey, now: datetime) -> tuple[UUID, datetime | None]:

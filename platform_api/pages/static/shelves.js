@@ -99,7 +99,7 @@ function describe(slot, state, sku) {
     : [t("slot_label", { sku, count: slot.on_shelf, capacity: slot.capacity })];
   if (slot.reorder !== null) said.push(t("reorder_at", { count: formatWhole(slot.reorder) }));
   if (state === "low" || state === "out") said.push(t(`state_${state}`));
-  return said.join(", ");
+  return said.join(t("comma"));
 }
 
 // Slot s01-b3 stands on shelf s01; a slot without a bay is its own shelf.

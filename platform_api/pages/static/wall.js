@@ -1,5 +1,5 @@
 // The live page: first state from the page itself, then what the stream says.
-import { request } from "./api.js";
+import { renewSession, request } from "./api.js";
 import { Anomalies, Proposals } from "./cards.js";
 import { Chart } from "./chart.js";
 import { Feed } from "./feed.js";
@@ -31,7 +31,8 @@ let shelves = null;
 
 showWall(given.wall);
 live.open(given.wall.cursor, chart.series);
-panel.addEventListener("htmx:after:swap", changeSlot);
+panel.addEventListener("htmx:after:settle", changeSlot);
+document.addEventListener("htmx:response:error", refusedSlot);
 window.addEventListener("pagehide", () => live.close());
 window.addEventListener("pageshow", (event) => { if (event.persisted) reload(); });
 
@@ -86,6 +87,13 @@ function changeSlot() {
   shelves.choose(chart.slot);
   panel.scrollIntoView({ block: "nearest", behavior: "smooth" });
   live.open(null, chart.series);
+}
+
+// The session ran out while the page slept: renewed here, so that the next choice works.
+async function refusedSlot(event) {
+  const { status } = event.detail.ctx.response;
+  if (status === 401) await renewSession();
+  toast(t("failed", { reason: status }));
 }
 
 function showTotals(totals) {

@@ -18,9 +18,9 @@ def settings_for(dsn: str) -> Settings:
 
 
 @contextmanager
-def serve(dsn: str) -> Iterator[str]:
-    """Base URL of a running API."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def serve(dsn: str, *, port: int = 0) -> Iterator[str]:
+    """Base URL of a running API; port 0 is a free one."""
+    listener = socket.create_server(("127.0.0.1", port))
     server = uvicorn.Server(
         uvicorn.Config(create_app(settings_for(dsn)), log_config=None, access_log=False, timeout_graceful_shutdown=1)
     )
