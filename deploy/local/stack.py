@@ -43,6 +43,7 @@ class Stack:
         account = service_account()
         self.state: StateDir = open_state(root, account)
         self._lock = StateLock(self.state)
+        forget_stack(self.state)  # of one that was killed
         self.secrets = load_secrets(self.state)
         self.ports = assign(_PORTS, self.state.ports_file)
         self.metrics = {name: self.ports[name] for name in PROCESSES}
