@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Final, cast
 
+import anyio
 from fastapi import APIRouter, Header, Query, Request
 from sse_starlette.sse import EventSourceResponse
 
@@ -17,7 +18,7 @@ from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiErr
 from platform_api.kit.filters import Since, Until
 from platform_api.kit.paging import CursorText, encode_cursor, seen
 from platform_api.live import service
-from platform_api.live.hub import VIEWERS_MAX, AudienceKey, Hub
+from platform_api.live.hub import VIEWERS_MAX, AudienceKey, Hub, Viewer
 from platform_api.live.models import Point, Readings, Wall
 from platform_api.live.rules import RANGE_MAX, RAW_RANGE_MAX, Resolution
 
@@ -28,6 +29,9 @@ POINTS_MAX: Final = 10_000
 SERIES_MAX: Final = 8
 PING_S: Final = 15
 SEND_TIMEOUT_S: Final = 20.0
+SHUTDOWN_GRACE_S: Final = 2.0
+FAREWELL: Final = b""
+"""Ends a stream; never sent."""
 RETRY_MS: Final = (1_000, 4_000)
 """Browsers come back after a wait between these, so that they do not come all at once."""
 
@@ -126,28 +130,44 @@ def follow(
     if hub.viewers >= VIEWERS_MAX:
         raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "too many viewers", headers={"Retry-After": "30"})
     key = AudienceKey(caller.tenant_id, caller.sites)
+    ending = anyio.Event()
     return EventSourceResponse(
-        _told(hub, key, watched, _cursor(last_event_id or after), caller.expires_at),
+        _told(hub, key, watched, _cursor(last_event_id or after), caller.expires_at, ending),
         ping=PING_S,
         sep="\n",
         send_timeout=SEND_TIMEOUT_S,
+        shutdown_event=ending,
+        shutdown_grace_period=SHUTDOWN_GRACE_S,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _told(
-    hub: Hub, key: AudienceKey, series: tuple[int, ...], after: int | None, expires_at: datetime | None
+async def _told(  # who watches what, from where, until when
+    hub: Hub,
+    key: AudienceKey,
+    series: tuple[int, ...],
+    after: int | None,
+    expires_at: datetime | None,
+    ending: anyio.Event,
 ) -> AsyncIterator[bytes]:
     viewer = hub.join(key, series, after)
+    farewell = asyncio.create_task(_say_farewell(ending, viewer))
     try:
         yield b"retry: %d\n\n" % random.randint(*RETRY_MS)  # noqa: S311  # spreads reconnects, no secret
         async with asyncio.timeout(_seconds_until(expires_at)):
-            while True:
-                yield await viewer.queue.get()
+            while (message := await viewer.queue.get()) != FAREWELL:
+                yield message
     except TimeoutError:
         return
     finally:
+        farewell.cancel()
         hub.leave(key, viewer)
+
+
+async def _say_farewell(ending: anyio.Event, viewer: Viewer) -> None:
+    """End the stream properly when the server stops: browsers then come back to its successor."""
+    await ending.wait()
+    viewer.tell(FAREWELL)
 
 
 def _seconds_until(expires_at: datetime | None) -> float | None:

@@ -129,7 +129,7 @@ export class Chart {
       const row = rows.findIndex((last) => x - last >= LABEL_WIDTH * ratio);
       if (row < 0) continue;
       rows[row] = x;
-      ctx.fillText(signed(units), x, bbox.top + (11 + row * 13) * ratio);
+      ctx.fillText(signed(units), Math.max(x, bbox.left + 9 * ratio), bbox.top + (11 + row * 13) * ratio);
     }
     ctx.restore();
   }
