@@ -90,13 +90,6 @@ class Epoch:
     dirty: list[tuple[datetime, datetime]]
     notices: list[LiveNotice] = field(default_factory=list)
 
-    @property
-    def span(self) -> tuple[datetime, datetime] | None:
-        """Earliest and latest reading, None without any."""
-        if not self.dirty:
-            return None
-        return self.dirty[0][0], self.dirty[-1][1]
-
 
 def build(parts: list[Part]) -> Epoch:
     """The transaction that settles all frames of ``parts``."""
@@ -110,14 +103,14 @@ def build(parts: list[Part]) -> Epoch:
 
 
 def pack(columns: Columns) -> bytes:
-    """Readings as the body of a binary COPY (time, series_id, value, quality), with header and trailer."""
+    """Readings as rows of a binary COPY (time, series_id, value, quality), between its header and its trailer."""
     rows = np.empty(len(columns), _ROW)
     rows[:] = _ROW_BLANK
     rows["time"] = columns.time_us - PG_EPOCH_US
     rows["series"] = columns.series
     rows["value"] = columns.value
     rows["quality"] = columns.quality
-    return COPY_HEADER + rows.tobytes() + COPY_TRAILER
+    return rows.tobytes()
 
 
 def keep_readings(part: Part, keep: npt.NDArray[np.bool_]) -> Part:

@@ -22,9 +22,10 @@ from stream import fence, metrics, storage
 from stream.ack_publisher import AckPublisher
 from stream.control import Beginning, Control
 from stream.flow import Process, build_flow
+from stream.rows import FenceLostError
 from stream.settings import EPOCH_INTERVAL, StreamSettings, load_settings
 from stream.sink import DatabaseAwayError, StoppedError
-from stream.writer import FenceLostError, Prepare
+from stream.writer import Prepare
 
 log = structlog.get_logger()
 app = typer.Typer(help="The dataflow: frames in, facts out.", no_args_is_help=True)

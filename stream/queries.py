@@ -58,9 +58,15 @@ WHERE EXISTS (
       AND r.time BETWEEN %(lo)s AND %(hi)s
 )
 """
+# Arrays of parameters would cost more than the rest of the epoch: thousands of values pass through a table instead.
+NEWEST_TABLE: Final = """
+CREATE TEMPORARY TABLE IF NOT EXISTS newest (time timestamptz, series_id int, value float8, quality smallint)
+ON COMMIT DELETE ROWS
+"""
+NEWEST_COPY: Final[LiteralString] = "COPY newest (time, series_id, value, quality) FROM STDIN (FORMAT BINARY)"
 LATEST: Final = """
 INSERT INTO latest_value AS l (series_id, time, value, quality)
-SELECT * FROM unnest(%(series)s::int[], %(times)s::timestamptz[], %(values)s::float8[], %(qualities)s::smallint[])
+SELECT series_id, time, value, quality FROM newest ORDER BY series_id
 ON CONFLICT (series_id) DO UPDATE
 SET time = excluded.time, value = excluded.value, quality = excluded.quality
 WHERE excluded.time >= l.time

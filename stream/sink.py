@@ -21,8 +21,9 @@ from stream.ack_publisher import AckPublisher
 from stream.epoch import Epoch, Part, halves
 from stream.facts import Facts, Fault, QuarantineRow, Settled, no_columns
 from stream.fence import Span
+from stream.rows import FenceLostError
 from stream.settings import RETRY_FIRST_S, RETRY_LONGEST_S
-from stream.writer import FenceLostError, RefusedError, UnavailableError, Writer
+from stream.writer import RefusedError, UnavailableError, Writer
 
 log = structlog.get_logger()
 
@@ -55,11 +56,17 @@ class SinkPartition(StatefulSinkPartition[Facts, None]):
         self._patience_s = patience_s
         self._clock = clock
         self._facts: list[Facts] = []
+        self._parts: list[Part] = []
         self._committed_at = 0.0
 
     def write_batch(self, values: list[Facts]) -> None:
-        """Take facts in; nothing is written yet."""
+        """Take facts in, and send their readings ahead; nothing is committed yet."""
         self._facts += values
+        for each in values:
+            if each.frames:
+                part = Part(each.columns, each.frames)
+                self._parts.append(part)
+                self._writer.send(part)
 
     def snapshot(self) -> None:
         """Commit the epoch, then tell the gateways.
@@ -67,7 +74,7 @@ class SinkPartition(StatefulSinkPartition[Facts, None]):
         Raises FenceLostError, StoppedError or DatabaseAwayError: the execution ends with the epoch unacknowledged.
         """
         facts, self._facts = self._facts, []
-        parts = [Part(each.columns, each.frames) for each in facts if each.frames]
+        parts, self._parts = self._parts, []
         if parts:
             started = time.perf_counter()
             for epoch in self._commit(parts):

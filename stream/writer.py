@@ -2,34 +2,21 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from datetime import datetime
+from typing import Final, NoReturn
 
-import msgspec
-import numpy as np
 import psycopg
-from psycopg.types.json import Jsonb
+import structlog
 
-from contracts.facts import LIVE_CHANNEL, NOTIFY_MAX_BYTES
 from stream import queries
-from stream.epoch import Epoch, Move, Part, build, keep_readings, pack
-from stream.facts import QuarantineRow, Settled, Sighting
+from stream.epoch import COPY_HEADER, COPY_TRAILER, Epoch, Part, build, dirty_ranges, pack
+from stream.facts import Columns, join_columns
 from stream.fence import Fence
+from stream.rows import FenceLostError, copy_rows, without_known, write_facts
 
-if TYPE_CHECKING:
-    from contracts.topics import GatewayAddress
+log = structlog.get_logger()
 
-PAYLOAD_KEPT_MAX: Final = 64 * 1024
-"""Bytes of a message that quarantine keeps; what is longer is cut, and the row says how long it was."""
-TRUNCATED: Final = "; payload cut"
-DETAIL_MAX: Final = 1_000
 CONNECT_TIMEOUT_S: Final = 10
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class FenceLostError(Exception):
-    """Another process owns these buckets now. Not an error of ours: exit, and let it work."""
 
 
 class RefusedError(Exception):
@@ -44,6 +31,28 @@ Prepare = Callable[[datetime, datetime], None]
 """Makes sure that rows of this range can be stored (partitions). Raises psycopg.Error."""
 
 
+class _Ahead:
+    """A transaction that has begun before its epoch is complete; its COPY is open until ``finish``."""
+
+    def __init__(self, cursor: psycopg.Cursor, transaction_id: str) -> None:
+        self.cursor = cursor
+        self.transaction_id = transaction_id
+        self.sent: set[int] = set()
+        self._context = cursor.copy(queries.READING_COPY)
+        self._copy = self._context.__enter__()
+        self._copy.write(COPY_HEADER)
+
+    def write(self, part: Part) -> None:
+        """Send a part's readings. Raises psycopg.Error."""
+        self._copy.write(pack(part.columns))
+        self.sent.add(id(part))
+
+    def finish(self) -> None:
+        """End the COPY. Raises psycopg.Error."""
+        self._copy.write(COPY_TRAILER)
+        self._context.__exit__(None, None, None)
+
+
 class Writer:
     """A connection and the transaction of an epoch.
 
@@ -56,6 +65,31 @@ class Writer:
         self._prepare = prepare
         self._connection: psycopg.Connection | None = None
         self._doubtful: tuple[str, Epoch] | None = None
+        self._ahead: _Ahead | None = None
+        self._alone = False
+
+    def send(self, part: Part) -> None:
+        """Write the readings of a part ahead of the rest of its epoch, so that the database works while we decode.
+
+        Never fails: whatever goes wrong, ``write`` does it all again and says so.
+        """
+        if (
+            self._alone
+            or self._doubtful is not None
+            or not len(part.columns)
+            or any(frame.once for frame in part.frames)
+        ):
+            return
+        try:
+            if self._ahead is None:
+                cursor = self._connect().cursor(binary=True)
+                self._ahead = _Ahead(cursor, self._hold_fence(cursor))
+            for lo, hi in dirty_ranges(part.columns.time_us):
+                self._prepare(lo, hi)
+            self._ahead.write(part)
+        except (FenceLostError, psycopg.Error) as error:
+            log.info("epoch_restarted", reason=str(error).strip())
+            self._forget_ahead()
 
     def write(self, parts: list[Part]) -> Epoch:
         """Commit everything in ``parts`` and return what was written.
@@ -71,23 +105,58 @@ class Writer:
                 return epoch
             self._doubtful = None
         try:
-            connection = self._connect()
-            with connection.cursor(binary=True) as cursor:
-                transaction_id = self._hold_fence(cursor)
-                epoch = build(_without_known(cursor, parts))
-                for lo, hi in epoch.dirty:
-                    self._prepare(lo, hi)
-                _write(cursor, epoch)
+            transaction_id, epoch = self._fill_ahead(parts) or self._fill(parts)
         except (FenceLostError, psycopg.Error) as error:
             self._roll_back()
             _translate(error)
+        finally:
+            self._alone = False
         try:
-            connection.commit()
+            self._connect().commit()
         except psycopg.Error as error:
             self.close()
             self._doubtful = (transaction_id, epoch)
             raise UnavailableError(str(error).strip()) from error
         return epoch
+
+    def _fill_ahead(self, parts: list[Part]) -> tuple[str, Epoch] | None:
+        """Complete the transaction in which readings were sent ahead; None when there is none, or it broke."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None:
+            return None
+        try:
+            ahead.finish()
+            cursor = ahead.cursor
+            parts = without_known(cursor, parts)
+            epoch = build(parts)
+            rest = [part.columns for part in parts if id(part) not in ahead.sent]
+            self._write_all(cursor, epoch, join_columns(rest))
+        except psycopg.Error as error:
+            # It may only have met a partition that is newer than its COPY: from the beginning, before it is an error.
+            log.info("epoch_restarted", reason=str(error).strip())
+            self._roll_back()
+            return None
+        return ahead.transaction_id, epoch
+
+    def _fill(self, parts: list[Part]) -> tuple[str, Epoch]:
+        with self._connect().cursor(binary=True) as cursor:
+            transaction_id = self._hold_fence(cursor)
+            epoch = build(without_known(cursor, parts))
+            self._write_all(cursor, epoch, epoch.columns)
+        return transaction_id, epoch
+
+    def _write_all(self, cursor: psycopg.Cursor, epoch: Epoch, readings: Columns) -> None:
+        if len(readings):
+            for lo, hi in dirty_ranges(readings.time_us):
+                self._prepare(lo, hi)
+            copy_rows(cursor, queries.READING_COPY, readings)
+        write_facts(cursor, epoch)
+
+    def _forget_ahead(self) -> None:
+        """Give up what was sent ahead; the rest of this epoch waits for ``write``."""
+        self._ahead = None
+        self._alone = True
+        self.close()
 
     def close(self) -> None:
         """Give the connection back; the next ``write`` opens another."""
@@ -103,6 +172,7 @@ class Writer:
             # An ack is a promise, whatever the server's default is.
             self._connection.execute("SET synchronous_commit = on")
             self._connection.execute("SET timezone = 'UTC'")
+            self._connection.execute(queries.NEWEST_TABLE)
             self._connection.commit()
         return self._connection
 
@@ -151,174 +221,3 @@ def _translate(error: Exception) -> NoReturn:
     ):
         raise UnavailableError(text) from error
     raise error
-
-
-def _without_known(cursor: psycopg.Cursor, parts: list[Part]) -> list[Part]:
-    """The parts without raw readings that are stored already, or that stand in them twice."""
-    if not any(frame.once for part in parts for frame in part.frames):
-        return parts
-    asked = [
-        (at, place)
-        for at, part in enumerate(parts)
-        for frame in part.frames
-        if frame.once
-        for place in range(frame.lo, frame.hi)
-    ]
-    rows = [
-        (
-            int(parts[at].columns.series[place]),
-            int(parts[at].columns.time_us[place]),
-            float(parts[at].columns.value[place]),
-        )
-        for at, place in asked
-    ]
-    times = [moment(time_us) for _, time_us, _ in rows]
-    known = {
-        position - 1
-        for (position,) in cursor.execute(
-            queries.READING_KNOWN,
-            {"series": [row[0] for row in rows], "times": times, "values": [row[2] for row in rows],
-             "lo": min(times), "hi": max(times)},
-        )
-    }  # fmt: skip
-    keeps = [np.ones(len(part.columns), np.bool_) for part in parts]
-    seen: set[tuple[int, int, float]] = set()
-    for position, (at, place) in enumerate(asked):
-        if position in known or rows[position] in seen:
-            keeps[at][place] = False
-        seen.add(rows[position])
-    return [part if keep.all() else keep_readings(part, keep) for part, keep in zip(parts, keeps, strict=True)]
-
-
-def _write(cursor: psycopg.Cursor, epoch: Epoch) -> None:
-    """All statements of the transaction. Watermarks first: when they fail, nothing else was worth writing."""
-    _move_watermarks(cursor, epoch.moves)
-    if len(epoch.columns):
-        with cursor.copy(queries.READING_COPY) as copy:
-            copy.write(pack(epoch.columns))
-        _write_summaries(cursor, epoch)
-    for statement, rows in (
-        (queries.GAP, _gaps(epoch.frames)),
-        (queries.QUARANTINE, [_quarantine(frame.quarantine) for frame in epoch.frames if frame.quarantine]),
-        (queries.EVENT, [(*row[:14], Jsonb(row.other), *row[15:]) for frame in epoch.frames for row in frame.events]),
-        (queries.POSITION, _positions(epoch.frames)),
-        (queries.ANOMALY, [(*row[:12], Jsonb(row.evidence)) for frame in epoch.frames for row in frame.anomalies]),
-        (queries.PROPOSAL, [(*row[:6], Jsonb(row.evidence), row.triggered)
-                            for frame in epoch.frames for row in frame.proposals]),
-        (queries.PRESENCE, _presences(epoch.frames)),
-    ):  # fmt: skip
-        if rows:
-            cursor.executemany(statement, rows)
-    for notice in epoch.notices:
-        payload = msgspec.json.encode(notice)
-        assert len(payload) <= NOTIFY_MAX_BYTES
-        cursor.execute(queries.NOTIFY, (LIVE_CHANNEL, payload.decode()))
-
-
-def _move_watermarks(cursor: psycopg.Cursor, moves: list[Move]) -> None:
-    """Advance each lane from where we last saw it. Raises FenceLostError when one does not stand there."""
-    if not moves:
-        return
-    # Number 1 opens an incarnation; its lane's older one is closed first, because one is open at a time.
-    opening = [move for move in moves if move.from_seq == 1]
-    moving = [move for move in moves if move.from_seq != 1]
-    if moving and cursor.execute(queries.WATERMARK_MOVE, _columns_of(moving)).rowcount != len(moving):
-        msg = "another process moved a watermark of ours"
-        raise FenceLostError(msg)
-    if opening:
-        _open(cursor, opening)
-    cursor.execute(queries.BATCH, _columns_of(moves))
-
-
-def _open(cursor: psycopg.Cursor, opening: list[Move]) -> None:
-    """Open incarnations in order; of one lane several may begin and end within one epoch."""
-    while opening:
-        lanes: set[tuple[str, str, str]] = set()
-        now: list[Move] = []
-        later: list[Move] = []
-        for move in opening:
-            lane = (move.tenant, move.gateway, str(move.lane))
-            (later if lane in lanes else now).append(move)
-            lanes.add(lane)
-        cursor.execute(queries.WATERMARK_CLOSE, _columns_of(now))
-        if cursor.execute(queries.WATERMARK_OPEN, _columns_of(now)).rowcount != len(now):
-            msg = "another process opened a lane of ours"
-            raise FenceLostError(msg)
-        opening = later
-
-
-def _columns_of(moves: list[Move]) -> dict[str, list[Any]]:
-    return {
-        "tenants": [move.tenant for move in moves],
-        "gateways": [move.gateway for move in moves],
-        "lanes": [str(move.lane) for move in moves],
-        "eps": [move.ep for move in moves],
-        "firsts": [move.from_seq for move in moves],
-        "lasts": [move.to_seq for move in moves],
-        "frames": [move.frames for move in moves],
-        "readings": [move.readings for move in moves],
-        "gaps": [move.gap_frames for move in moves],
-        "faults": [move.quarantined for move in moves],
-        "digests": [Decimal(move.digest) for move in moves],
-    }
-
-
-def _write_summaries(cursor: psycopg.Cursor, epoch: Epoch) -> None:
-    latest = epoch.latest
-    if len(latest):
-        cursor.execute(
-            queries.LATEST,
-            {"series": latest.series.tolist(), "times": [moment(us) for us in latest.time_us.tolist()],
-             "values": latest.value.tolist(), "qualities": latest.quality.tolist()},
-        )  # fmt: skip
-    los, his = zip(*epoch.dirty, strict=True)
-    cursor.execute(queries.DIRTY, {"lo": list(los), "hi": list(his)})
-    cursor.execute(
-        queries.DIGEST,
-        {"tenants": [digest.tenant for digest in epoch.digests], "gateways": [each.gateway for each in epoch.digests],
-         "days": [digest.day for digest in epoch.digests], "counts": [digest.readings for digest in epoch.digests],
-         "digests": [Decimal(digest.digest) for digest in epoch.digests]},
-    )  # fmt: skip
-
-
-def _gaps(frames: list[Settled]) -> list[tuple[Any, ...]]:
-    return [(*frame.lane, frame.ep, frame.from_seq, frame.to_seq, frame.gap_reason)
-            for frame in frames if frame.lane is not None and frame.gap_reason]  # fmt: skip
-
-
-def _quarantine(row: QuarantineRow) -> tuple[Any, ...]:
-    message = row.message
-    detail = row.fault.detail[:DETAIL_MAX].replace("\x00", "\ufffd")
-    if len(message.payload) > PAYLOAD_KEPT_MAX:
-        detail += TRUNCATED
-    topic = message.topic.replace("\x00", "\ufffd")
-    return (datetime.fromtimestamp(message.received_ms / 1000, UTC), row.tenant, row.gateway, row.lane, row.ep, row.seq,
-            topic, row.fault.reason, detail, message.payload[:PAYLOAD_KEPT_MAX], len(message.payload))  # fmt: skip
-
-
-def _positions(frames: list[Settled]) -> list[tuple[Any, ...]]:
-    """The last position of each slot; those before it were never seen by anybody."""
-    newest = {(row.tenant, row.gateway, row.slot): row for frame in frames for row in frame.positions}
-    return list(newest.values())
-
-
-def _presences(frames: list[Settled]) -> list[tuple[Any, ...]]:
-    newest: dict[GatewayAddress, Sighting] = {
-        frame.sighting.address: frame.sighting for frame in frames if frame.sighting is not None
-    }
-    return [
-        (address.tenant, address.gateway, seen.state, from_ms(seen.since) if seen.since else None, seen.boot, seen.mono,
-         None if seen.utc is None else from_ms(seen.utc), seen.agent, seen.outbox.frames, seen.outbox.oldest_s,
-         Jsonb(msgspec.to_builtins(seen.sent)))
-        for address, seen, _ in newest.values()
-    ]  # fmt: skip
-
-
-def moment(us: int) -> datetime:
-    """Aware UTC of µs since 1970, exact."""
-    return EPOCH + timedelta(microseconds=us)
-
-
-def from_ms(ms: int) -> datetime:
-    """Aware UTC of ms since 1970, exact."""
-    return EPOCH + timedelta(milliseconds=ms)
