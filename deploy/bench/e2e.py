@@ -15,11 +15,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-import psutil
 
 from contracts.errors import UserError
 from deploy.bench.commits import CommitWatch, latencies_s
 from deploy.bench.raw_copy import copy_rows_per_s, stored_columns
+from deploy.bench.usage import Usage, describe_machine, rss_peak_bytes
 from deploy.local.stack import Stack
 from deploy.proofs import Account
 from deploy.verify import Report, read_ledger, verify
@@ -57,7 +57,9 @@ class Plan(NamedTuple):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Outcome. Rates are of the loaded part; latency runs from a reading's time until its row is visible.
 
-    ``ratio`` is readings_per_s / copy_rows_per_s; ``cpu_s_per_million`` and ``rss_peak_mib`` are the stream process's.
+    ``ratio`` is readings_per_s / copy_rows_per_s; ``cpu_s_per_million`` and ``rss_peak_mib`` are the stream
+    process's, ``cpu_s`` is of all during the load. ``cpu_elsewhere_share`` is what processes that are not ours took of
+    the CPU time used meanwhile: where it is not small, the figures say little.
     """
 
     readings_per_s: float
@@ -70,6 +72,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     latency_readings_per_s: float
     cpu_s_per_million: float
     rss_peak_mib: float
+    cpu_s: dict[str, float]
+    cpu_elsewhere_share: float
     missing: int
     duplicates: int
     verified: bool
@@ -101,7 +105,10 @@ class Load(NamedTuple):
 
 
 def run_e2e(plan: Plan, say: Callable[[str], None]) -> Result:
-    """Run it all on a throw-away stack. Raises UserError when the stack does not start or the load is not committed."""
+    """Run it all on a throw-away stack, of which only the logs stay when it fails.
+
+    Raises UserError when the stack does not start or the load is not committed.
+    """
     started_s = time.monotonic()
     home = Path(tempfile.mkdtemp(prefix="shelfpulse-bench-"))
     # The database's and the broker's unprivileged users have their folders in it.
@@ -109,8 +116,16 @@ def run_e2e(plan: Plan, say: Callable[[str], None]) -> Result:
     try:
         with _database(plan.dsn) as dsn, Stack(home, say, _environment(dsn)) as stack:
             result = _measure(plan, stack, home, say)
-    finally:
+    except UserError:
+        # The message names a log: keep those, and nothing that is large.
+        for part in home.iterdir():
+            if part.name != "logs":
+                shutil.rmtree(part, ignore_errors=True)
+        raise
+    except BaseException:
         shutil.rmtree(home, ignore_errors=True)
+        raise
+    shutil.rmtree(home, ignore_errors=True)
     return msgspec.structs.replace(result, seconds=round(time.monotonic() - started_s, 1))
 
 
@@ -125,15 +140,16 @@ def _measure(plan: Plan, stack: Stack, home: Path, say: Callable[[str], None]) -
         say(f"warming up with {WARM_UP_READINGS:,} readings")
         fleet.run(watch, "warm-up", readings=WARM_UP_READINGS)
         say(f"measuring {plan.readings:,} readings, as fast as they are acknowledged")
-        stream = psutil.Process(stack.supervisor.pids()["stream"])
-        cpu_before_s, epochs_before = _cpu_s(stream), len(watch.commits)
+        pids = stack.supervisor.pids()
+        before, epochs_before = Usage.take(pids), len(watch.commits)
         load = fleet.run(watch, "load", readings=plan.readings, seconds=LOAD_MAX_S)
-        cpu_s = _cpu_s(stream) - cpu_before_s
+        used = Usage.take(pids).since(before)
+        cpu_s = {**used.cpu_s, "fleet": load.report.cpu_s}
         epoch_rows = [commit.readings for commit in watch.commits[epochs_before:]]
         say(f"{load.readings_per_s:,.0f} readings/s; measuring latency at {LATENCY_LOAD:.0%} of it")
         calm = fleet.run(watch, "latency", rate=load.readings_per_s * LATENCY_LOAD, seconds=LATENCY_S)
         latency_s = latencies_s(connection, watch.commits, calm.first_s)
-        rss_peak_bytes = _rss_peak_bytes(stream)
+        memory_bytes = rss_peak_bytes(pids["stream"])
         tier = storage.probe_tier(connection)
         say("verifying")
         report = verify(stack.dsn, fleet.accounts())
@@ -153,14 +169,16 @@ def _measure(plan: Plan, stack: Stack, home: Path, say: Callable[[str], None]) -
             latency_p50_ms=round(p50_s * 1000, 1),
             latency_p99_ms=round(p99_s * 1000, 1),
             latency_readings_per_s=round(calm.readings_per_s, 1),
-            cpu_s_per_million=round(cpu_s / load.report.readings * 1e6, 3),
-            rss_peak_mib=round(rss_peak_bytes / _MIB, 1),
+            cpu_s_per_million=round(cpu_s["stream"] / load.report.readings * 1e6, 3),
+            rss_peak_mib=round(memory_bytes / _MIB, 1),
+            cpu_s=cpu_s,
+            cpu_elsewhere_share=round(max(0.0, 1 - sum(cpu_s.values()) / used.machine_s), 3),
             missing=max(0, written - committed) + max(0, committed - report.readings),
             duplicates=max(0, committed - written) + max(0, report.readings - committed),
             verified=_verified(report, say),
             readings=load.report.readings,
             gateways=plan.gateways,
-            machine=_machine(),
+            machine=describe_machine(),
             versions=_versions(connection, stack),
             tier=tier,
             seed=plan.seed,
@@ -272,35 +290,6 @@ def _verified(report: Report, say: Callable[[str], None]) -> bool:
     for broken in report.broken:
         say(f"{broken.invariant} {broken.where}: {broken.what}")
     return report.ok
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    """User and system time of a process with its children so far."""
-    family = [process, *process.children(recursive=True)]
-    return sum(times.user + times.system for times in (member.cpu_times() for member in family))
-
-
-def _rss_peak_bytes(process: psutil.Process) -> int:
-    """Most memory that a process and its children ever had, from the kernel's own account."""
-    family = [process, *process.children(recursive=True)]
-    return sum(_high_water_bytes(member.pid) for member in family)
-
-
-def _high_water_bytes(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def _machine() -> str:
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        if line.startswith("model name")
-    ]
-    memory_gib = psutil.virtual_memory().total / 1024**3
-    return f"{os.cpu_count()} x {names[0] if names else platform.machine()}, {memory_gib:.0f} GiB"
 
 
 def _versions(connection: Connection, stack: Stack) -> dict[str, str]:

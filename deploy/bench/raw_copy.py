@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 
-from stream.epoch import pack
 from stream.facts import Columns
 from stream.storage import Connection
 
@@ -16,8 +15,8 @@ READ: Final = """
 """
 WRITE: Final = b"COPY reading (time, series_id, value, quality) FROM STDIN (FORMAT BINARY)"
 EMPTY: Final = b"TRUNCATE reading"
-_HEADER_BYTES: Final = 19
-_TRAILER_BYTES: Final = 2
+_HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+_TRAILER: Final = b"\xff\xff"
 _PG_EPOCH_US: Final = 946_684_800_000_000
 _ROW: Final = np.dtype(
     [
@@ -32,6 +31,7 @@ _ROW: Final = np.dtype(
         ("quality", ">i2"),
     ]
 )
+_ROW_BLANK: Final = np.array([(4, 8, 0, 4, 0, 8, 0.0, 2, 0)], _ROW)
 
 
 def stored_columns(connection: Connection, since_s: float, until_s: float) -> Columns:
@@ -41,7 +41,7 @@ def stored_columns(connection: Connection, since_s: float, until_s: float) -> Co
     }
     with connection.cursor() as cursor, cursor.copy(READ.format(**bounds).encode()) as copy:
         body = b"".join(copy)
-    rows = np.frombuffer(body[_HEADER_BYTES:-_TRAILER_BYTES], _ROW)
+    rows = np.frombuffer(body[len(_HEADER) : -len(_TRAILER)], _ROW)
     return Columns(
         rows["time"].astype(np.int64) + _PG_EPOCH_US,
         rows["series"].astype(np.int32),
@@ -60,5 +60,16 @@ def copy_rows_per_s(connection: Connection, columns: Columns, rows_per_commit: i
     for start in range(0, len(columns), rows_per_commit):
         part = columns.take(slice(start, start + rows_per_commit))
         with connection.transaction(), connection.cursor() as cursor, cursor.copy(WRITE) as copy:
-            copy.write(pack(part))
+            copy.write(_packed(part))
     return len(columns) / (time.perf_counter() - started_s)
+
+
+def _packed(columns: Columns) -> bytes:
+    # Our own, though the sink has the like: a yardstick does not change with what it measures.
+    rows = np.empty(len(columns), _ROW)
+    rows[:] = _ROW_BLANK
+    rows["time"] = columns.time_us - _PG_EPOCH_US
+    rows["series"] = columns.series
+    rows["value"] = columns.value
+    rows["quality"] = columns.quality
+    return _HEADER + rows.tobytes() + _TRAILER
