@@ -128,7 +128,13 @@ class Outbox:
             error = sqlite3.DatabaseError(verdict)
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
+        (version,) = self._db.execute(queries.GET_VERSION).fetchone()
+        (has_tables,) = self._db.execute(queries.HAS_TABLES).fetchone()
+        if has_tables and version != queries.SCHEMA_VERSION:
+            self._begin_anew("outdated", f"the file is of version {version}, ours is {queries.SCHEMA_VERSION}")
+            return
         self._db.executescript(queries.SCHEMA)
+        self._db.execute(queries.PUT_VERSION)
         machine = self._meta("machine")
         if machine is None:
             self._make()
@@ -255,6 +261,7 @@ class Outbox:
                 "seq": frame.seq,
                 "at_ms": self._now_ms(),
                 "readings": readings,
+                "is_gap": frame.gap is not None,
                 "digest": f"{hashed:x}",
                 "payload": payload,
             },
@@ -291,20 +298,20 @@ class Outbox:
         """The last of the oldest frames that free ``excess`` bytes; None when the lane has nothing to give."""
         place = {"lane": lane.value, "from_seq": account.committed + 1, "to_seq": account.last}
         rows = db.execute(queries.KEPT, place | {"limit": EVICT_FRAMES_MAX}).fetchall()
-        if not rows or (len(rows) == 1 and rows[0][1] == 0):
-            return None  # empty, or already a single gap frame
-        freed = 0
-        for seq, _, _, size in rows:
-            freed += size
+        last, freed = None, 0
+        for seq, _, is_gap, _, size in rows:
+            if is_gap:
+                continue  # it would only be replaced by another
+            last, freed = int(seq), freed + size
             if freed >= excess:
-                return int(seq)
-        return int(rows[-1][0])
+                break
+        return last
 
     def _replace(self, db: sqlite3.Connection, state: _State, lane: Lane, gap: Gap) -> None:
         """A gap frame in the place of the frames that it names; their digests leave the running sum."""
         account = state.lanes[lane]
         place = {"lane": lane.value, "from_seq": gap.from_, "to_seq": gap.to}
-        for _, readings, hashed, size in db.execute(queries.KEPT, place | {"limit": -1}).fetchall():
+        for _, readings, _, hashed, size in db.execute(queries.KEPT, place | {"limit": -1}).fetchall():
             account.digest = (account.digest - int(hashed, 16)) % DIGEST_MODULUS
             account.lost += readings
             state.bytes -= size

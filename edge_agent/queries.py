@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS frame (
     seq       INTEGER NOT NULL,
     at_ms     INTEGER NOT NULL,
     readings  INTEGER NOT NULL,
+    is_gap    INTEGER NOT NULL,
     digest    TEXT NOT NULL,
     payload   BLOB NOT NULL
 );
@@ -51,6 +52,10 @@ CREATE TABLE IF NOT EXISTS slot (
 ) WITHOUT ROWID;
 """
 
+SCHEMA_VERSION: Final = 1
+GET_VERSION: Final = "PRAGMA user_version"
+PUT_VERSION: Final = f"PRAGMA user_version = {SCHEMA_VERSION}"
+HAS_TABLES: Final = "SELECT count(*) FROM sqlite_master WHERE name = 'meta'"
 CHECK: Final = "PRAGMA quick_check(1)"
 GET_META: Final = "SELECT value FROM meta WHERE key = :key"
 PUT_META: Final = "INSERT INTO meta VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
@@ -61,11 +66,11 @@ UPDATE lane SET committed = :committed, last = :last, frames = :frames, readings
     digest = :digest
 WHERE lane = :lane"""
 ADD_FRAME: Final = """
-INSERT INTO frame (lane, seq, at_ms, readings, digest, payload)
-VALUES (:lane, :seq, :at_ms, :readings, :digest, :payload)"""
+INSERT INTO frame (lane, seq, at_ms, readings, is_gap, digest, payload)
+VALUES (:lane, :seq, :at_ms, :readings, :is_gap, :digest, :payload)"""
 READ: Final = "SELECT seq, payload FROM frame WHERE lane = :lane AND seq > :after ORDER BY seq LIMIT :limit"
 KEPT: Final = """
-SELECT seq, readings, digest, length(payload) FROM frame
+SELECT seq, readings, is_gap, digest, length(payload) FROM frame
 WHERE lane = :lane AND seq BETWEEN :from_seq AND :to_seq ORDER BY seq LIMIT :limit"""
 FORGET: Final = "DELETE FROM frame WHERE lane = :lane AND seq BETWEEN :from_seq AND :to_seq"
 BYTES: Final = "SELECT coalesce(sum(length(payload)), 0) FROM frame"

@@ -24,6 +24,7 @@ from contracts.topics import Down, GatewayAddress, Lane
 from edge_agent.clock import Clock
 from edge_agent.mqtt import (
     CONNECT_TIMEOUT_S,
+    INVALID_CLIENT_ID,
     NO_SUBSCRIBERS,
     NOT_AUTHORIZED,
     REASON_FAILURE,
@@ -119,6 +120,7 @@ class Sender:
         self._ep = store.ep
         self._fetched: dict[Lane, deque[Stored]] = {lane: deque() for lane in Lane}
         self._version5 = True
+        self._name_separator = "."
         self._since_ms = 0
         self.counts = SenderCounts()
         self.is_connected = False
@@ -166,7 +168,7 @@ class Sender:
     def _open(self) -> _Link | None:
         """Connect and greet, or None."""
         will = Will(topics.presence(self._address), presence.encode(Presence(v=1, state=State.OFFLINE)))
-        name = client_id(self._address.tenant, self._address.gateway)
+        name = client_id(self._address.tenant, self._address.gateway).replace(".", self._name_separator)
         connection = Connection(self._broker, name, will, self._inbox, version5=self._version5)
         try:
             connection.open()
@@ -203,7 +205,10 @@ class Sender:
         return None
 
     def _refused(self, answer: Connected | None) -> None:
-        """No connection: the other version of MQTT is tried when this one may be the reason."""
+        """No connection: what may be the reason is tried otherwise, the version of MQTT or the client id."""
+        if answer is not None and answer.code == INVALID_CLIENT_ID:
+            # NATS makes subjects of client ids and takes no full stop; "/" is in no identifier either.
+            self._name_separator = "/" if self._name_separator == "." else "."
         if answer is None or answer.code == UNSUPPORTED_VERSION:
             self._version5 = not self._version5
         log.warning(
