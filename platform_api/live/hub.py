@@ -86,6 +86,13 @@ class Viewer:
             self.queue.put_nowait(delta.RESET)
             metrics.RESETS.inc()
 
+    async def next(self) -> list[bytes]:
+        """All messages that wait, at least one: what came together leaves in one write."""
+        messages = [await self.queue.get()]
+        while not self.queue.empty():
+            messages.append(self.queue.get_nowait())
+        return messages
+
 
 class _Audience:
     def __init__(self, key: AudienceKey, covered_from: int) -> None:

@@ -30,7 +30,7 @@ SERIES_MAX: Final = 8
 PING_S: Final = 15
 SEND_TIMEOUT_S: Final = 20.0
 SHUTDOWN_GRACE_S: Final = 2.0
-FAREWELL: Final = b""
+FAREWELL: Final = b": farewell"
 """Ends a stream; never sent."""
 RETRY_MS: Final = (1_000, 4_000)
 """Browsers come back after a wait between these, so that they do not come all at once."""
@@ -155,8 +155,8 @@ async def _told(  # who watches what, from where, until when
     try:
         yield b"retry: %d\n\n" % random.randint(*RETRY_MS)  # noqa: S311  # spreads reconnects, no secret
         async with asyncio.timeout(_seconds_until(expires_at)):
-            while (message := await viewer.queue.get()) != FAREWELL:
-                yield message
+            while FAREWELL not in (messages := await viewer.next()):
+                yield b"".join(messages)
     except TimeoutError:
         return
     finally:

@@ -157,6 +157,7 @@ def test_an_anomaly_is_acknowledged_then_dismissed(wall: Page, world: World) -> 
 
 def test_a_proposal_is_approved(wall: Page, world: World) -> None:
     card = wall.locator(f'[data-id="{world.acme.proposal}"]')
+    expect(card.locator(".evidence")).to_contain_text("s01-b1 8")
     card.get_by_test_id("approve").click()
     expect(card).to_have_attribute("data-state", "approved")
     expect(card.get_by_test_id("approve")).to_be_hidden()

@@ -5,7 +5,7 @@ const FACTS_MAX = 8;
 const POINTS_MAX = 240;
 
 export function showFacts(list, evidence) {
-  const facts = Object.entries(evidence).filter(([, value]) => ["number", "string", "boolean"].includes(typeof value));
+  const facts = Object.entries(evidence).filter(([, value]) => isFact(value));
   list.replaceChildren(...facts.slice(0, FACTS_MAX).map(([key, value]) => {
     const pair = document.createElement("div");
     const term = document.createElement("dt");
@@ -28,13 +28,32 @@ export function showPlot(svg, evidence) {
   svg.querySelector("polyline").setAttribute("points", points.join(" "));
 }
 
+function isFact(value) {
+  return ["number", "string", "boolean"].includes(typeof value) || isCounts(value);
+}
+
+// {"gateway/slot": units, …}
+function isCounts(value) {
+  return value !== null && typeof value === "object" && !Array.isArray(value) && Object.keys(value).length > 0
+    && Object.values(value).every(Number.isFinite);
+}
+
 function factText(key, value) {
+  if (typeof value === "boolean") return t(value ? "yes" : "no");
+  if (isCounts(value)) {
+    return Object.entries(value).slice(0, FACTS_MAX).map(([place, units]) => `${place.split("/").at(-1)} ${formatNumber(units)}`).join(" · ");
+  }
   if (typeof value !== "number") return String(value);
   return /_(ms|at)$/.test(key) && value > 1e11 ? formatTime(value) : formatNumber(value);
 }
 
-// [v, …], [[ms, v], …] and {"values": […]} are all runs of readings.
+// [v, …], [[ms, v], …] and [{"t_ms": ms, "value": v}, …] are all runs of readings.
 function readings(value) {
-  if (!Array.isArray(value)) return value && Array.isArray(value.values) ? readings(value.values) : [];
-  return value.slice(-POINTS_MAX).map((item) => (Array.isArray(item) ? item.at(-1) : item)).filter(Number.isFinite);
+  if (!Array.isArray(value)) return [];
+  return value.slice(-POINTS_MAX).map(valueOf).filter(Number.isFinite);
+}
+
+function valueOf(item) {
+  if (Array.isArray(item)) return item.at(-1);
+  return item !== null && typeof item === "object" ? item.value : item;
 }

@@ -126,7 +126,13 @@ def _site(connection: psycopg.Connection, tenant: str, site: str, org: str, now:
     connection.execute(
         """INSERT INTO proposal (proposal_id, tenant_id, site_id, sku, cycle, units, evidence, triggered_at)
            VALUES (%s, %s, %s, 'tea', 1, 16, %s, %s)""",
-        (proposal, tenant, site, Jsonb({"on_shelf": 8, "reorder_point": 8, "target": 24}), now),
+        (
+            proposal,
+            tenant,
+            site,
+            Jsonb({"on_hand": 8, "on_order": 0, "reorder_point": 8, "target": 24, "slots": {f"{gateway}/{slot}": 8}}),
+            now,
+        ),
     )
     return series[0], anomaly, proposal
 
@@ -162,13 +168,14 @@ def add_event(  # noqa: PLR0913  # a row
 
 def add_anomaly(connection: psycopg.Connection, tenant: str, site: str, anomaly: UUID, *, at: datetime) -> None:
     """An open anomaly at the site's slot."""
+    readings = [{"t_ms": second * 1_000, "value": value} for second, value in enumerate((1.0, 2.0, 1.5))]
     connection.execute(
         """INSERT INTO anomaly (anomaly_id, tenant_id, site_id, gateway_id, kind, place_kind, place, start_at,
                                 detected_at, severity, score, evidence)
            VALUES (%s, %s, %s, %s, 'stuck_sensor', 'slot', %s, %s, %s, 0.7, 0.99, %s)""",
         (
             anomaly, tenant, site, f"gw-{site}", f"gw-{site}/s01-b1", at - timedelta(minutes=5), at,
-            Jsonb({"run_length": 300, "readings": [[0, 1.0], [1, 2.0], [2, 1.5]]}),
+            Jsonb({"run_length": 300, "readings": readings}),
         ),
     )  # fmt: skip
 
