@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from contracts.frames import Gap, GapReason, decode, digest
 from contracts.topics import Lane
@@ -362,9 +362,8 @@ class OutboxMachine(RuleBasedStateMachine):
 
 def test_lanes_keep_their_promises_whatever_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_OUTBOX_FOLDER", str(tmp_path))
-    case = OutboxMachine.TestCase()
-    case.settings = hypothesis_settings(max_examples=25, stateful_step_count=25, deadline=None)
-    case.runTest()
+    steps = hypothesis_settings(max_examples=25, stateful_step_count=25, deadline=None)
+    run_state_machine_as_test(OutboxMachine, settings=steps)
 
 
 def test_a_frame_too_large_for_the_protocol_is_our_mistake(open_outbox: Callable[..., Outbox]) -> None:
