@@ -4,6 +4,7 @@ import { formatWhole, t } from "./texts.js";
 
 const SLIDE_EVERY_MS = 1_000;
 const LABEL_WIDTH = 24;
+const RANGE_MIN_MS = 120_000;
 const MARKS = { sale: "--sale", remove: "--sale", restock: "--ok", put_back: "--ok" };
 
 export class Chart {
@@ -67,7 +68,14 @@ export class Chart {
   }
 
   #columns() { return [this.data.at.map((at) => at / 1_000), this.data.value]; }
-  #window() { return { min: (Date.now() - this.data.range_ms) / 1_000, max: Date.now() / 1_000 }; }
+
+  // The whole range once there are readings for it; before that what there is, so that a young series is seen at once.
+  #window() {
+    const now = Date.now();
+    const first = this.data.at[0] ?? now;
+    const range = Math.min(Math.max((now - first) * 1.08, RANGE_MIN_MS), this.data.range_ms);
+    return { min: (now - range) / 1_000, max: now / 1_000 };
+  }
 
   // From the smallest to the largest weight in sight, never so narrow that noise looks like sales.
   #span() {
@@ -96,7 +104,7 @@ export class Chart {
       cursor: { y: false, points: { size: 7 } },
       scales: { x: { time: true, auto: false, range: () => { const { min, max } = this.#window(); return [min, max]; } }, y: { auto: false, range: () => { const { min, max } = this.#span(); return [min, max]; } } },
       axes: [
-        { ...axis, size: 26, space: 70, values: (_, seconds) => seconds.map(clockText) },
+        { ...axis, size: 26, space: 70, values: (_, times) => times.map(clockText) },
         { ...axis, size: 58, values: (_, grams) => grams.map((gram) => formatWhole(gram)) },
       ],
       series: [{}, { label: t("weight_g"), stroke: colour("--accent"), width: 1.75, fill: colour("--accent-soft"), points: { show: false } }],
@@ -135,5 +143,9 @@ export class Chart {
   }
 }
 
-const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hour12: false });
-function clockText(seconds) { return clock.format(new Date(seconds * 1_000)); }
+const minutes = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hour12: false });
+const seconds = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+
+function clockText(at) {
+  return (at % 60 === 0 ? minutes : seconds).format(new Date(at * 1_000));
+}

@@ -51,6 +51,7 @@ export class Shelves {
 
   #shelf(id, slots) {
     const part = clone("shelf-template");
+    part.style.setProperty("--bays", slots.length);
     part.querySelector("h4").textContent = `${t("shelf")} ${id.split("/")[1]}`;
     for (const slot of slots) {
       const button = clone("slot-template");
