@@ -154,6 +154,8 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         self._tier = await asyncio.to_thread(self._read_tier)
+        # The schedule would come to it within ten minutes, and the first reading comes now.
+        await asyncio.to_thread(self._measured, "extend_partitions", self._extend)
         log.info("worker_started", tier=self._tier)
         failures = 0
         while not self._stopping.is_set():
@@ -200,7 +202,7 @@ class Worker:
         queue.periodic_defaults["max_delay"] = HEALTHY_S
         schedule: tuple[tuple[str, str, Callable[[Connection], None]], ...] = (
             ("refresh_rollups", "* * * * * */5", self._refresh),
-            ("extend_partitions", "*/10 * * * *", lambda c: jobs.extend_partitions(c, self._tier, _now())),
+            ("extend_partitions", "*/10 * * * *", self._extend),
             ("apply_retention", "17 * * * *", self._retain),
             ("expire_proposals", "*/5 * * * *", self._expire),
         )
@@ -244,6 +246,9 @@ class Worker:
         outcome = jobs.refresh_dirty(connection, self._tier, time.monotonic)
         self._pace.note(started_s, time.monotonic())
         self._metrics.left.set(outcome.left)
+
+    def _extend(self, connection: Connection) -> None:
+        jobs.extend_partitions(connection, self._tier, _now())
 
     def _retain(self, connection: Connection) -> None:
         for name in jobs.apply_retention(connection, self._tier, _now(), self._keep):

@@ -77,6 +77,8 @@ def test_a_worker_rolls_up_what_is_dirty_and_ends_cleanly_on_a_signal(
         write_reading(connection, NOW)
         assert wait_until(lambda: rollup_rows(connection) == 1, START_S), log.read_text()
         assert status(port) == 200
+        tomorrow = storage.partition_name(datetime.now(UTC) + timedelta(days=1))
+        assert connection.execute("SELECT to_regclass(%s) IS NOT NULL", (tomorrow,)).fetchone() == (True,)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
             assert b'shelfpulse_jobs_total{job="refresh_rollups",outcome="done"}' in answer.read()
         process.send_signal(number)
