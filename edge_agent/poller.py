@@ -12,6 +12,7 @@ from edge_agent.plan import Map, Request, learn_refusal, plan
 from edge_agent.registers import Decoded, Function, Register, decode
 from edge_agent.schedule import Job, Schedule
 from edge_agent.settings import Device
+from edge_agent.threads import thread_in_context
 
 IDLE_S: Final = 1.0
 LEARN_MAX: Final = 40
@@ -97,7 +98,7 @@ class Poller:
         self._readers = {device.name: DeviceReader(device, bus) for device in devices}
         self._sink = sink
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"bus-{name}", daemon=True)
+        self._thread = thread_in_context(self._run, f"bus-{name}")
         self.silent: list[str] = []
         """Devices that did not answer last time."""
         self.error: Exception | None = None

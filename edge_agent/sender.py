@@ -43,6 +43,7 @@ from edge_agent.mqtt import (
 from edge_agent.outbox import OutboxFullError
 from edge_agent.settings import Broker
 from edge_agent.store import FrameStore, Stored
+from edge_agent.threads import thread_in_context
 from edge_agent.window import PRIORITY, Watermark, Window, reconnect_delay_s
 
 PRESENCE_S: Final = 15.0
@@ -115,7 +116,7 @@ class Sender:
         self._down = {topics.down(address, kind): kind for kind in Down}
         self._inbox: Inbox = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+        self._thread = thread_in_context(self._run, "sender")
         self._window = Window()
         self._ep = store.ep
         self._fetched: dict[Lane, deque[Stored]] = {lane: deque() for lane in Lane}

@@ -1,7 +1,6 @@
 """The thread that writes the outbox: gathers frames for up to 100 ms, so that one fsync serves many."""
 
 import queue
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ import structlog
 
 from contracts.topics import Lane
 from edge_agent.outbox import Entry, Outbox, OutboxFullError
+from edge_agent.threads import thread_in_context
 
 GROUP_S: Final = 0.1
 GROUP_MAX: Final = 2_000
@@ -33,7 +33,7 @@ class OutboxWriter:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._queue: queue.Queue[Entry | None] = queue.Queue(QUEUE_MAX)
-        self._thread = threading.Thread(target=self._run, name="outbox-writer", daemon=True)
+        self._thread = thread_in_context(self._run, "outbox-writer")
         self._waiting: deque[Entry] = deque()
         self._slots: Mapping[str, bytes] = {}
         self._stopping = False
