@@ -30,13 +30,13 @@ class Store:
     connection: Connection
 
 
-def pytest_report_header() -> str:
-    """Say which tiers this run covers."""
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which tiers this run covered."""
     said = [
-        f"{tier} ({'tested' if os.environ.get(name) else f'skipped: {name} is not set'})"
+        f"{tier}: {'tested' if os.environ.get(name) else f'skipped, {name} is not set'}"
         for tier, name in SERVERS.items()
     ]
-    return f"storage tiers: {', '.join(['plain (tested)', *said])}"
+    terminalreporter.write_line(f"storage tiers: plain: tested; {'; '.join(said)}")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """``verify`` holds on what was committed properly, and finds each defect that we plant."""
 
 import json
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +16,7 @@ from deploy.proofs import BROKEN_MAX, Account
 from deploy.verify import Report, app, read_ledger, verify
 from stream import storage
 from stream.digest import digest_sum, reading_digests
+from stream.storage import Connection
 from tests.conformance.storage.conftest import Store
 
 START = datetime(2026, 5, 1, 23, 0, tzinfo=UTC)
@@ -122,6 +124,55 @@ def test_an_empty_database_holds(store: Store) -> None:
     report = verify(store.dsn)
     assert report.ok
     assert report.rows_checked == 0
+
+
+def commit_epoch(connection: Connection, number: int) -> None:
+    """One more epoch of gw-a in one transaction, as the sink commits it."""
+    at = START + timedelta(hours=5, milliseconds=number)
+    digest = digest_sum(
+        reading_digests(
+            np.array([1], np.int32), np.array([at.timestamp() * 1e6], np.float64).astype(np.int64), np.array([1.0])
+        )
+    )
+    with connection.transaction():
+        connection.execute("INSERT INTO reading VALUES (%s, 1, 1, 0)", (at,))
+        connection.execute(
+            "UPDATE ingest_digest SET readings = readings + 1,"
+            " reading_digest = (reading_digest + %s) %% 18446744073709551616 WHERE gateway_id = 'gw-a' AND day = %s",
+            (Decimal(digest), at.date()),
+        )
+        connection.execute(
+            "UPDATE ingest_watermark SET seq = seq + 1, frames = frames + 1, readings = readings + 1"
+            " WHERE gateway_id = 'gw-a'"
+        )
+        connection.execute(
+            "INSERT INTO ingest_batch (tenant_id, gateway_id, lane, ep, from_seq, to_seq, readings, gap_frames,"
+            " quarantined, frame_digest) SELECT tenant_id, gateway_id, lane, ep, seq, seq, 1, 0, 0, 0"
+            " FROM ingest_watermark WHERE gateway_id = 'gw-a'"
+        )
+
+
+def test_a_live_system_holds_while_epochs_are_committed(ledger: Store) -> None:
+    stopping = threading.Event()
+    committed = 0
+
+    def commit() -> None:
+        nonlocal committed
+        with storage.connect(ledger.dsn, application="sink") as connection:
+            while not stopping.is_set():
+                commit_epoch(connection, committed)
+                committed += 1
+
+    sink = threading.Thread(target=commit)
+    sink.start()
+    try:
+        reports = [verify(ledger.dsn) for _ in range(5)]
+    finally:
+        stopping.set()
+        sink.join()
+    assert all(report.ok for report in reports), [said(report) for report in reports]
+    assert verify(ledger.dsn).readings == 2 * READINGS + committed
+    assert reports[0].readings < 2 * READINGS + committed
 
 
 Plant = Callable[[Store], None]
