@@ -2,7 +2,7 @@
 
     MQTT ── batches of messages ── decode ── chunks by bucket ── lanes (64 buckets) ── facts ──┬── sink: one transaction
                                                                        └── positions by site ──┤   an epoch
-    clock ─────────────────────────────────────── keys of sites ── refill (64 keys of sites) ──┘
+    (a partition of the source is a clock) ────── keys of sites ── refill (64 keys of sites) ──┘
 
 Domain code (``decode``, ``bucket``, ``site`` and what they use) knows nothing of Bytewax; here it is only connected.
 """
@@ -10,12 +10,11 @@ Domain code (``decode``, ``bucket``, ``site`` and what they use) knows nothing o
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
-from bytewax.inputs import SimplePollingSource
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from contracts import topics
@@ -24,16 +23,15 @@ from stream.ack_publisher import AckPublisher
 from stream.bucket import Bucket
 from stream.control import Beginning, Control
 from stream.decode import Decoder
-from stream.facts import Chunk, Facts, PositionRow
+from stream.facts import Chunk, Facts, Message, PositionRow
 from stream.fence import Fence, Span
 from stream.mqtt_session import MqttSession
-from stream.mqtt_source import Drain, MqttSource, PartitionSpec
+from stream.mqtt_source import Drain, Item, MqttSource, PartitionSpec, Tick
 from stream.settings import StreamSettings
 from stream.sink import EpochSink, SinkPartition
 from stream.site import Fired, Sites, key_of, keys_with_policies
 from stream.writer import Prepare, Writer
 
-CLOCK_INTERVAL: Final = timedelta(seconds=1)
 PLAIN: Final = "plain"
 """The one partition that reads ``raw`` and ``st``, whose topics have no bucket."""
 
@@ -66,12 +64,12 @@ def build_flow(process: Process) -> Dataflow:
     """The graph of one process; in a cluster every process builds the same."""
     flow = Dataflow("shelfpulse")
 
-    messages = op.input("mqtt", flow, _source(process))
-    chunks = op.flat_map_batch("decode", messages, Decoder(process.control))
+    items = op.input("mqtt", flow, _source(process))
+    chunks = op.flat_map_batch("decode", op.flat_map_batch("messages", items, _messages), Decoder(process.control))
     facts = op.stateful_batch("lanes", chunks, lambda learnt: _LanesLogic(process, learnt))
 
     moved: KeyedStream[PositionRow | str] = op.flat_map_batch("positions", facts, _positions)
-    woken: KeyedStream[PositionRow | str] = op.flatten("wake", op.input("clock", flow, _Clock(process.control)))
+    woken: KeyedStream[PositionRow | str] = op.flat_map_batch("wake", items, lambda some: _wake(process.control, some))
     sites: KeyedStream[PositionRow | str] = op.merge("sites", moved, woken)
     proposals = op.stateful_batch("refill", sites, lambda fired: _RefillLogic(process, fired))
 
@@ -134,15 +132,15 @@ class _RefillLogic(StatefulBatchLogic[PositionRow | str, Facts, Fired | None]):
         return self._fired if self._sites is None else self._sites.snapshot()
 
 
-class _Clock(SimplePollingSource[Iterable[tuple[str, PositionRow | str]], None]):
-    """Keys of the sites that have something to decide, once a second."""
+def _messages(items: Iterable[Item]) -> Iterable[list[Message]]:
+    return [item for item in items if not isinstance(item, Tick)]
 
-    def __init__(self, control: Control) -> None:
-        super().__init__(CLOCK_INTERVAL)
-        self._control = control
 
-    def next_item(self) -> Iterable[tuple[str, PositionRow | str]]:
-        return [(key, key) for key in keys_with_policies(self._control.snapshot)]
+def _wake(control: Control, items: Iterable[Item]) -> Iterable[tuple[str, PositionRow | str]]:
+    """Keys of the sites that have something to decide, when a tick is among the items."""
+    if not any(isinstance(item, Tick) for item in items):
+        return []
+    return [(key, key) for key in keys_with_policies(control.snapshot)]
 
 
 def _positions(facts: Iterable[tuple[str, Facts]]) -> Iterable[tuple[str, PositionRow | str]]:
@@ -157,7 +155,8 @@ def _source(process: Process) -> MqttSource:
     def connect(spec: PartitionSpec) -> MqttSession:
         return MqttSession(broker, spec.name, spec.client_id, spec.filters)
 
-    return MqttSource(partitions(process.span, plain=process.index == 0), connect, Drain(process.stopping))
+    first = process.index == 0
+    return MqttSource(partitions(process.span, plain=first), connect, Drain(process.stopping), ticking=first)
 
 
 def _sink(process: Process) -> EpochSink:
