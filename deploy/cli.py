@@ -145,6 +145,16 @@ def up(
 
 
 @app.command()
+def migrate(
+    dsn: Annotated[str, typer.Option(envvar="SHELFPULSE_DSN", help="Database, as libpq reads it.", show_default=False)],
+) -> None:
+    """Bring the database to this release's schema; nothing happens when it is there already."""
+    from deploy.migrations import upgrade  # noqa: PLC0415 - mounted lazily
+
+    upgrade(dsn)
+
+
+@app.command()
 def config(state: StateOption = None) -> None:
     """Print the effective configuration, without secrets."""
     from deploy.local import configuration  # noqa: PLC0415 - mounted lazily

@@ -30,6 +30,7 @@ class Demo:
         self._lines = list(LINES)
         self._broker_due = stack.broker.spec() is not None
         self._started_at: float | None = None
+        self._ports: dict[str, int] = {}
 
     def register(self) -> Access:
         """Tenant, master data and people in the database; files in the state directory. May be repeated."""
@@ -46,32 +47,35 @@ class Demo:
                     raise UserError(message, "is this database used for something else?")
             return ensure_people(connection, folder / "people.json")
 
-    def start(self, interrupted: Callable[[], bool]) -> None:
-        """Start the shelves and then a gateway for each store; the story begins."""
-        self._say("starting 40 shelves and 6 gateways")
+    def start_shelves(self) -> None:
+        """Start the shelves; the story begins when they answer."""
         folder = self._stack.state.demo
         names = {store.gateway: f"modbus-{store.gateway}" for store in market.STORES}
         assigned = assign(names.values(), self._stack.state.ports_file)
-        ports = {gateway: assigned[name] for gateway, name in names.items()}
+        self._ports = {gateway: assigned[name] for gateway, name in names.items()}
         plan_file = folder / "plan.json"
-        plan_file.write_bytes(plans.encode(files.plan(ports)))
-        truth = folder / "truth.jsonl"
+        plan_file.write_bytes(plans.encode(files.plan(self._ports)))
         self._stack.start_process(
             SIMULATOR,
-            *("simulate", "store", "--plan", str(plan_file), "--truth", str(truth)),
+            *("simulate", "store", "--plan", str(plan_file), "--truth", str(folder / "truth.jsonl")),
             device=True,
-            is_ready=lambda: all(is_open(port) for port in ports.values()),
+            is_ready=lambda: all(is_open(port) for port in self._ports.values()),
         )
+
+    def start_gateways(self, interrupted: Callable[[], bool]) -> None:
+        """Start a gateway for each store as soon as the shelves answer."""
+        self._say("starting 40 shelves and 6 gateways")
         self._stack.supervisor.wait_ready(SIMULATOR, interrupted=interrupted)
+        self._started_at = time.monotonic()
+        folder = self._stack.state.demo
         for store, outbox in zip(market.STORES, self.outboxes(), strict=True):
             config = folder / f"{store.gateway}.toml"
             outbox.file.parent.mkdir(exist_ok=True)
-            config.write_text(files.edge_toml(store, ports[store.gateway], folder / "slots.csv", outbox.file))
+            config.write_text(files.edge_toml(store, self._ports[store.gateway], folder / "slots.csv", outbox.file))
             self._stack.start_process(
                 edge_name(store), "edge", "run", "--config", str(config), device=True, stop_s=EDGE_STOP_S
             )
         self._stack.supervisor.wait_ready(*map(edge_name, market.STORES), interrupted=interrupted)
-        self._started_at = time.monotonic()
 
     def outboxes(self) -> list[Outbox]:
         """The files in which the gateways keep what is not committed, in the order of the stores."""

@@ -21,9 +21,9 @@ def story() -> tuple[AnyAction, ...]:
     jingan, pudong = market.STORES[0].gateway, market.STORES[2].gateway
     return (
         Rush(at_s=8, sku=market.RUSH_SKU, site=market.RUSH_SITE, factor=40.0, for_s=45.0),
-        Spike(at_s=20, place=f"{jingan}/s03", value=121.0),
+        Spike(at_s=30, place=f"{pudong}/s02-b3", value=88_000.0),
         Restock(at_s=50, site=RESTOCK_SITE, takes_s=20.0),
-        Spike(at_s=75, place=f"{pudong}/s02-b3", value=88_000.0),
+        Spike(at_s=75, place=f"{jingan}/s05-b1", value=64_000.0),
         Theft(at_s=130, place=f"{pudong}/s04-b2"),
         Restock(at_s=150, sku=market.RUSH_SKU, site=market.RUSH_SITE),
     )
@@ -31,9 +31,9 @@ def story() -> tuple[AnyAction, ...]:
 
 LINES: Final = (
     Line(8, "Jing'an Temple: a promotion begins, everybody wants cola"),
-    Line(20, "Jing'an Temple: a thermometer reads 121 °C for a moment"),
+    Line(30, "Lujiazui: electrical noise on one load cell; it should be called a spike, not a sale"),
     Line(50, "Zhongguancun: the staff fills the shelves"),
-    Line(75, "Lujiazui: electrical noise on one load cell; it should be called a spike, not a sale"),
+    Line(75, "Jing'an Temple: noise on another load cell"),
     Line(BROKER_RESTART_S, "the broker is killed and started again; no reading may be lost"),
     Line(130, "Lujiazui: somebody sweeps a whole bay into a bag"),
     Line(150, "Jing'an Temple: the refill arrives, and the shelf itself confirms it"),

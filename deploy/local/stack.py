@@ -93,8 +93,8 @@ class Stack:
             self.supervisor.start(Service(spec, self.broker.prepare))
             self.supervisor.wait_ready("broker", interrupted=interrupted)
 
-    def start_processes(self, interrupted: Callable[[], bool]) -> None:
-        """Dataflow, API and worker, all at once. Raises UserError."""
+    def start_processes(self) -> None:
+        """Dataflow, API and worker, all at once; ``wait_processes`` says when they serve."""
         self._say("starting the dataflow, the API and the worker")
         arguments = {
             "stream": ("stream", "run"),
@@ -103,7 +103,10 @@ class Stack:
         }
         for name, command in arguments.items():
             self.start_process(name, *command)
-        self.supervisor.wait_ready(*arguments, interrupted=interrupted)
+
+    def wait_processes(self, interrupted: Callable[[], bool]) -> None:
+        """Wait until dataflow, API and worker serve. Raises UserError."""
+        self.supervisor.wait_ready(*PROCESSES, interrupted=interrupted)
 
     def start_process(
         self,

@@ -97,10 +97,14 @@ class _Session:
         stack.start_services(interrupted)
         if interrupted():
             return
+        # Python takes its time to load all of them: everything that need not wait for another starts at once.
+        if demo:
+            demo.start_shelves()
+        stack.start_processes()
         access = demo.register() if demo else None
-        stack.start_processes(interrupted)
-        if demo and not interrupted():
-            demo.start(interrupted)
+        if demo:
+            demo.start_gateways(interrupted)
+        stack.wait_processes(interrupted)
         if interrupted():
             return
         if access:

@@ -1,0 +1,78 @@
+"""Deployment descriptions that parse, refer to what is there, and start commands that exist."""
+
+import configparser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy import cli
+
+DEPLOY = Path(cli.__file__).parent
+COMMANDS = {mount.name for mount in cli.MOUNTS} | {"up", "migrate"}
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def manifests() -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((DEPLOY / "k8s" / "shelfpulse.yaml").read_text()))
+
+
+def test_every_service_of_compose_has_an_image_and_known_dependencies(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    assert {"database", "broker", "migrations", "stream", "api", "worker"} <= services.keys()
+    for service in services.values():
+        assert service["image"]
+        assert set(service.get("depends_on", {})) <= services.keys()
+
+
+def test_volumes_and_files_of_compose_are_there(compose: dict[str, Any]) -> None:
+    for service in compose["services"].values():
+        for volume in service.get("volumes", ()):
+            source = volume.partition(":")[0]
+            if not source.startswith("."):
+                assert source in compose["volumes"]
+            elif not source.endswith("/secrets"):
+                assert (DEPLOY / source).exists()
+
+
+def test_no_secret_has_a_default(compose: dict[str, Any]) -> None:
+    text = (DEPLOY / "compose.yaml").read_text()
+    names = [part.partition("}")[0] for part in text.split("${")[1:]]
+    assert names
+    assert all(name.endswith(":?") for name in names)
+    assert compose["services"]["api"]["ports"] == ["127.0.0.1:8080:8080"]
+
+
+def test_every_container_starts_a_command_that_exists(compose: dict[str, Any], manifests: list[dict[str, Any]]) -> None:
+    started = [service["command"][0] for service in compose["services"].values() if "command" in service]
+    for manifest in manifests:
+        template = manifest["spec"].get("template", {}).get("spec", {"containers": []})
+        started += [container["args"][0] for container in template["containers"]]
+    assert len(started) == 8
+    assert set(started) <= COMMANDS
+
+
+def test_selectors_of_the_manifests_find_their_pods(manifests: list[dict[str, Any]]) -> None:
+    kinds = [manifest["kind"] for manifest in manifests]
+    assert kinds == ["Job", "StatefulSet", "Deployment", "Deployment", "Service", "Service"]
+    pods = [m["spec"]["template"]["metadata"]["labels"] for m in manifests if "template" in m["spec"]]
+    for manifest in manifests:
+        selector = manifest["spec"].get("selector")
+        if selector is not None:
+            wanted = selector.get("matchLabels", selector)
+            assert any(wanted.items() <= labels.items() for labels in pods)
+
+
+def test_the_gateways_unit_starts_the_agent_and_restarts_it() -> None:
+    unit = configparser.RawConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(DEPLOY / "systemd" / "shelfpulse-edge.service")
+    assert "shelfpulse edge run --config" in unit["Service"]["ExecStart"]
+    assert unit["Service"]["Restart"] == "always"
