@@ -56,9 +56,17 @@ class AckPublisher:
         self._thread.start()
 
     def tell(self, address: GatewayAddress, watermarks: Mapping[Lane, tuple[str, int]]) -> None:
-        """Publish these watermarks soon, changed or not. They must be committed."""
+        """Publish these watermarks soon, changed or not. They must be committed.
+
+        Within an incarnation a watermark never goes back: one that is told again because of a duplicate or a presence
+        may be older than what the same epoch committed after it.
+        """
         with self._lock:
-            self._committed.setdefault((address.tenant, address.gateway), {}).update(watermarks)
+            committed = self._committed.setdefault((address.tenant, address.gateway), {})
+            for lane, (ep, seq) in watermarks.items():
+                known = committed.get(lane)
+                if known is None or known[0] != ep or seq > known[1]:
+                    committed[lane] = (ep, seq)
             self._due[address] = None
 
     def close(self) -> None:

@@ -1,0 +1,67 @@
+"""What a gateway is told over a real broker."""
+
+import threading
+from urllib.parse import urlsplit
+
+import pytest
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
+
+from contracts import acks, topics
+from contracts.topics import Down, GatewayAddress, Lane
+from stream.ack_publisher import AckPublisher
+from stream.settings import Broker
+from tests.services.brokers import BrokerHandle
+
+ADDRESS = GatewayAddress("acme", "store-01", "gw-1")
+DEADLINE_S = 20
+
+
+@pytest.fixture
+def where(broker: BrokerHandle) -> Broker:
+    url = urlsplit(broker.url)
+    assert url.hostname is not None
+    assert url.port is not None
+    return Broker(url.hostname, url.port, url.username or "", url.password or "", tls=False)
+
+
+def last_told(where: Broker, publisher: AckPublisher, wanted: acks.Watermark) -> list[acks.Watermark]:
+    """Watermarks of lane evt that a gateway hears from now on, up to ``wanted``."""
+    heard: list[acks.Watermark] = []
+    done, subscribed = threading.Event(), threading.Event()
+    client = Client(CallbackAPIVersion.VERSION2, client_id="acme.gw-1")
+    client.username_pw_set(where.user, where.password)
+
+    def on_message(_client: Client, _data: object, message: MQTTMessage) -> None:
+        heard.append(acks.decode(message.payload).a[Lane.EVT])
+        if heard[-1] == wanted:
+            done.set()
+
+    client.on_message = on_message
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.connect(where.host, where.port)
+    client.loop_start()
+    try:
+        client.subscribe(topics.down(ADDRESS, Down.ACK), qos=1)
+        assert subscribed.wait(DEADLINE_S)
+        publisher.start()
+        assert done.wait(DEADLINE_S), heard
+    finally:
+        publisher.close()
+        client.disconnect()
+        client.loop_stop()
+    return heard
+
+
+def test_a_watermark_told_again_late_does_not_take_back_a_newer_one(where: Broker) -> None:
+    publisher = AckPublisher(where, "acks-under-test", {})
+    publisher.tell(ADDRESS, {Lane.EVT: ("k3v9q2", 5)})
+    publisher.tell(ADDRESS, {Lane.EVT: ("k3v9q2", 3)})
+    assert last_told(where, publisher, ("k3v9q2", 5)) == [("k3v9q2", 5)]
+
+
+def test_a_new_incarnation_begins_below_the_old_one(where: Broker) -> None:
+    publisher = AckPublisher(where, "acks-under-test", {})
+    publisher.tell(ADDRESS, {Lane.EVT: ("k3v9q2", 5)})
+    publisher.tell(ADDRESS, {Lane.EVT: ("m4w0r3", 1)})
+    assert last_told(where, publisher, ("m4w0r3", 1)) == [("m4w0r3", 1)]
