@@ -1,7 +1,6 @@
 """What a gateway is told over a real broker."""
 
 import threading
-from urllib.parse import urlsplit
 
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
@@ -10,7 +9,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from contracts import acks, topics
 from contracts.topics import Down, GatewayAddress, Lane
 from stream.ack_publisher import AckPublisher
-from stream.settings import Broker
+from stream.settings import Broker, StreamSettings
 from tests.services.brokers import BrokerHandle
 
 ADDRESS = GatewayAddress("acme", "store-01", "gw-1")
@@ -19,10 +18,7 @@ DEADLINE_S = 20
 
 @pytest.fixture
 def where(broker: BrokerHandle) -> Broker:
-    url = urlsplit(broker.url)
-    assert url.hostname is not None
-    assert url.port is not None
-    return Broker(url.hostname, url.port, url.username or "", url.password or "", tls=False)
+    return StreamSettings(dsn="postgresql://unused", mqtt_url=broker.url).broker
 
 
 def last_told(where: Broker, publisher: AckPublisher, wanted: acks.Watermark) -> list[acks.Watermark]:
@@ -33,21 +29,24 @@ def last_told(where: Broker, publisher: AckPublisher, wanted: acks.Watermark) ->
     client.username_pw_set(where.user, where.password)
 
     def on_message(_client: Client, _data: object, message: MQTTMessage) -> None:
-        heard.append(acks.decode(message.payload).a[Lane.EVT])
+        heard.append(acks.decode(bytes(message.payload)).a[Lane.EVT])
         if heard[-1] == wanted:
             done.set()
 
+    def on_connect(client: Client, *_: object) -> None:
+        client.subscribe(topics.down(ADDRESS, Down.ACK), qos=1)
+
     client.on_message = on_message
+    client.on_connect = on_connect
     client.on_subscribe = lambda *_: subscribed.set()
     client.connect(where.host, where.port)
     client.loop_start()
     try:
-        client.subscribe(topics.down(ADDRESS, Down.ACK), qos=1)
         assert subscribed.wait(DEADLINE_S)
         publisher.start()
         assert done.wait(DEADLINE_S), heard
-    finally:
         publisher.close()
+    finally:
         client.disconnect()
         client.loop_stop()
     return heard
