@@ -1,16 +1,17 @@
 """What the dataflow must know of the world: gateways, slots, policies, proposals, series. From memory, kept fresh.
 
 A thread listens for NOTIFY and reads everything anew on one, and every minute whether or not one came; readers see
-one immutable ``Snapshot`` after another. Series are created here, once for every new channel.
+one immutable ``Snapshot`` after another. Shelves whose events another process reads are looked up every second, because
+the refill of a site counts all of its shelves. Series are created here, once for every new channel.
 """
 
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final, LiteralString, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,11 @@ import psycopg
 import structlog
 
 from contracts.facts import CONTROL_CHANNEL, ProposalState
+from contracts.ids import bucket_of
 from contracts.topics import Lane
 from stream import clean, queries
-from stream.facts import Fault, LaneId
+from stream.facts import Fault, LaneId, PositionRow
+from stream.fence import ALL, Span, bucket_of_site
 from stream.replenish import Policy, PolicyMode, Proposal
 from stream.sequence import LaneState
 from stream.settings import CONTROL_REFRESH_S, RETRY_FIRST_S, RETRY_LONGEST_S
@@ -29,6 +32,13 @@ log = structlog.get_logger()
 
 CHANNEL_SETS_CACHED_MAX: Final = 100_000
 _LISTEN_S: Final = 1.0
+RECENT_S: Final = 15.0
+"""How far back shelves of other processes are looked for each second: an epoch that took longer to commit is seen with
+the next minute's look at all of them."""
+Place = tuple[str, str, str]
+"""Tenant, gateway and slot."""
+Elsewhere = dict[int, dict[Place, PositionRow]]
+"""Shelves whose events another process reads, by bucket of their site."""
 
 
 class Slot(NamedTuple):
@@ -50,13 +60,17 @@ class SiteSku(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Control data of one moment; ``version`` grows with each."""
+    """Control data of one moment; ``version`` grows with each.
+
+    ``elsewhere`` has the shelves of the sites that this process decides for and whose events another one reads.
+    """
 
     version: int = 0
     gateways: dict[tuple[str, str], clean.Gateway] = field(default_factory=dict)
     slots: dict[tuple[str, str, str], Slot] = field(default_factory=dict)
     policies: dict[SiteSku, Policy] = field(default_factory=dict)
     proposals: dict[SiteSku, Proposal] = field(default_factory=dict)
+    elsewhere: Elsewhere = field(default_factory=dict)
 
 
 class StoredPosition(NamedTuple):
@@ -80,13 +94,15 @@ class Beginning:
 class Control:
     """Control data of one process. ``start`` before use; thread-safe for readers.
 
-    ``dsn`` libpq URL; ``patience_s``: how long creating a series is tried again while the database is away.
+    ``dsn`` libpq URL; ``patience_s``: how long creating a series is tried again while the database is away; ``span``:
+    buckets whose frames this process reads.
     """
 
-    def __init__(self, dsn: str, patience_s: float, stopping: threading.Event) -> None:
+    def __init__(self, dsn: str, patience_s: float, stopping: threading.Event, span: Span = ALL) -> None:
         self._dsn = dsn
         self._patience_s = patience_s
         self._stopping = stopping
+        self._span = span
         self._snapshot = Snapshot()
         self._series: dict[tuple[str, str], dict[str, int]] = {}
         self._by_channels: dict[tuple[str, str, tuple[str, ...]], npt.NDArray[np.int32]] = {}
@@ -184,12 +200,39 @@ class Control:
             if told or time.monotonic() - refreshed >= CONTROL_REFRESH_S:
                 self._refresh(connection)
                 refreshed = time.monotonic()
+            elif self._span != ALL:
+                self._look_elsewhere(connection)
 
     def _refresh(self, connection: psycopg.Connection) -> None:
-        self._snapshot = read_snapshot(connection, self._snapshot.version + 1)
+        elsewhere = {} if self._span == ALL else read_elsewhere(connection, self._span, queries.POSITIONS)
+        self._snapshot = read_snapshot(connection, self._snapshot.version + 1, elsewhere)
+
+    def _look_elsewhere(self, connection: psycopg.Connection) -> None:
+        """Take in what other processes committed of shelves lately."""
+        known = self._snapshot.elsewhere
+        recent = read_elsewhere(connection, self._span, queries.POSITIONS_RECENT)
+        changed = {
+            bucket: known.get(bucket, {}) | rows
+            for bucket, rows in recent.items()
+            if any(known.get(bucket, {}).get(place) != row for place, row in rows.items())
+        }
+        if changed:
+            version = self._snapshot.version + 1
+            self._snapshot = replace(self._snapshot, version=version, elsewhere=known | changed)
 
 
-def read_snapshot(connection: psycopg.Connection, version: int) -> Snapshot:
+def read_elsewhere(connection: psycopg.Connection, span: Span, statement: LiteralString) -> Elsewhere:
+    """Shelves of sites within ``span`` whose gateways are not. Raises psycopg.Error."""
+    found: Elsewhere = {}
+    for values in connection.execute(statement, {"recent_s": RECENT_S}):
+        row = PositionRow(*values)
+        bucket = bucket_of_site(row.tenant, row.site)
+        if bucket in span.buckets and bucket_of(row.gateway) not in span.buckets:
+            found.setdefault(bucket, {})[row.tenant, row.gateway, row.slot] = row
+    return found
+
+
+def read_snapshot(connection: psycopg.Connection, version: int, elsewhere: Elsewhere) -> Snapshot:
     """Control data as the database has it now. Raises psycopg.Error."""
     return Snapshot(
         version,
@@ -209,6 +252,7 @@ def read_snapshot(connection: psycopg.Connection, version: int) -> Snapshot:
             SiteSku(tenant, site, sku): Proposal(cycle, units, ProposalState(state))
             for tenant, site, sku, cycle, units, state in connection.execute(queries.PROPOSALS)
         },
+        elsewhere,
     )
 
 
@@ -223,7 +267,7 @@ def read_beginning(connection: psycopg.Connection) -> Beginning:
             state.ep, state.seq = ep, seq
     positions = {
         (tenant, gateway, slot): StoredPosition(site, sku, on_shelf)
-        for tenant, gateway, slot, site, sku, on_shelf in connection.execute(queries.POSITIONS)
+        for tenant, gateway, slot, site, sku, on_shelf, _ in connection.execute(queries.POSITIONS)
     }
     anchors = {
         (tenant, gateway): (boot, _utc_ms(utc) - mono_ms)

@@ -1,6 +1,6 @@
 """MQTT payloads to chunks: one decode a frame, one array a column and batch, no object a reading."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -15,6 +15,7 @@ from contracts.ids import bucket_of
 from contracts.topics import GatewayAddress, Lane, TopicError
 from stream import clean, telemetry
 from stream.facts import Arrival, Chunk, Columns, Fault, Message, Sighting, Stray
+from stream.fence import ALL
 from stream.settings import CLOCK_AHEAD, RETENTION
 
 TOPICS_CACHED_MAX: Final = 200_000
@@ -89,11 +90,18 @@ class _Builder:
 class Decoder:
     """Turns batches of messages into one chunk a bucket.
 
-    ``registry`` answers from memory but for new channels. ``clock`` gives the time against which readings are judged.
+    ``registry`` answers from memory but for new channels. ``buckets``: presences of others are for another process.
+    ``clock`` gives the time against which readings are judged.
     """
 
-    def __init__(self, registry: Registry, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        buckets: Container[int] = ALL.buckets,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._registry = registry
+        self._buckets = buckets
         self._clock = clock
         self._topics: dict[str, topics.UpTopic] = {}
         self._known: dict[tuple[str, str, str, tuple[str, ...]], npt.NDArray[np.int32]] = {}
@@ -118,7 +126,9 @@ class Decoder:
                 self._read_raw(message, address, builders.setdefault(bucket_of(address.gateway), _Builder()), limits)
             elif topic.startswith(_STATE):
                 address = topics.parse_plain(topic, "st")
-                self._read_presence(message, address, builders.setdefault(bucket_of(address.gateway), _Builder()))
+                owner = bucket_of(address.gateway)
+                if owner in self._buckets:
+                    self._read_presence(message, address, builders.setdefault(owner, _Builder()))
             else:
                 msg = f"not a topic of ours: {topic[:200]!r}"
                 raise TopicError(msg)

@@ -2,8 +2,9 @@
 
 import os
 import socket
+import zlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import psycopg
 
@@ -22,6 +23,15 @@ class Span(NamedTuple):
         """Name of the partition that owns them; sorts by bucket."""
         return f"{self.first:02}-{self.last:02}"
 
+    @property
+    def buckets(self) -> range:
+        """Its buckets."""
+        return range(self.first, self.last + 1)
+
+
+ALL: Final = Span(0, BUCKETS - 1)
+"""The span of a stream of one process."""
+
 
 class Fence(NamedTuple):
     """A claim that was taken: valid while the database still has this generation for it."""
@@ -35,6 +45,11 @@ def spans(processes: int) -> list[Span]:
     assert 1 <= processes <= BUCKETS
     edges = [BUCKETS * process // processes for process in range(processes + 1)]
     return [Span(edges[process], edges[process + 1] - 1) for process in range(processes)]
+
+
+def bucket_of_site(tenant: str, site: str) -> int:
+    """The bucket whose owner decides for a site as a whole; its gateways may be in any."""
+    return zlib.crc32(f"{tenant}/{site}".encode()) % BUCKETS
 
 
 def span_of(name: str) -> Span:

@@ -4,6 +4,10 @@
                                                                        └── positions by site ──┤   an epoch
     (a partition of the source is a clock) ────── keys of sites ── refill (64 keys of sites) ──┘
 
+A stream of several processes is several such executions, each on its own span of buckets: what comes in for a bucket is
+decided and committed by the process that reads it. Only a site may have shelves in the spans of two; the owner of the
+site's own bucket decides, from the positions that the other committed.
+
 Domain code (``decode``, ``bucket``, ``site`` and what they use) knows nothing of Bytewax; here it is only connected.
 """
 
@@ -18,13 +22,12 @@ from bytewax.dataflow import Dataflow
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from contracts import topics
-from contracts.ids import BUCKETS
 from stream.ack_publisher import AckPublisher
 from stream.bucket import Bucket
 from stream.control import Beginning, Control
 from stream.decode import Decoder
 from stream.facts import Chunk, Facts, Message, PositionRow
-from stream.fence import Fence, Span
+from stream.fence import ALL, Fence, Span, bucket_of_site
 from stream.mqtt_session import MqttSession
 from stream.mqtt_source import Drain, Item, MqttSource, PartitionSpec, Tick
 from stream.settings import StreamSettings
@@ -33,20 +36,19 @@ from stream.site import Fired, Sites, key_of, keys_with_policies
 from stream.writer import Prepare, Writer
 
 PLAIN: Final = "plain"
-"""The one partition that reads ``raw`` and ``st``, whose topics have no bucket."""
+"""The one partition that reads ``raw``, whose topics have no bucket; the process of the first bucket has it."""
 
 
 @dataclass(frozen=True)
 class Process:
     """What one process of the stream is made of.
 
-    ``spans`` are the buckets of all processes, ``fence`` the claim on those of this one. ``stopping`` is set by a
-    signal. ``prepare`` makes room for readings of a range of time.
+    ``span`` are its buckets, ``fence`` the claim on them. ``stopping`` is set by a signal. ``prepare`` makes room for
+    readings of a range of time.
     """
 
     settings: StreamSettings
-    spans: list[Span]
-    index: int
+    span: Span
     fence: Fence
     control: Control
     beginning: Beginning
@@ -54,22 +56,21 @@ class Process:
     prepare: Prepare
     stopping: threading.Event
 
-    @property
-    def span(self) -> Span:
-        """Buckets of this process."""
-        return self.spans[self.index]
-
 
 def build_flow(process: Process) -> Dataflow:
-    """The graph of one process; in a cluster every process builds the same."""
+    """The graph of one process."""
     flow = Dataflow("shelfpulse")
 
     items = op.input("mqtt", flow, _source(process))
-    chunks = op.flat_map_batch("decode", op.flat_map_batch("messages", items, _messages), Decoder(process.control))
+    chunks = op.flat_map_batch(
+        "decode", op.flat_map_batch("messages", items, _messages), Decoder(process.control, process.span.buckets)
+    )
     facts = op.stateful_batch("lanes", chunks, lambda learnt: _LanesLogic(process, learnt))
 
-    moved: KeyedStream[PositionRow | str] = op.flat_map_batch("positions", facts, _positions)
-    woken: KeyedStream[PositionRow | str] = op.flat_map_batch("wake", items, lambda some: _wake(process.control, some))
+    moved: KeyedStream[PositionRow | str] = op.flat_map_batch(
+        "positions", facts, lambda some: _positions(process.span, some)
+    )
+    woken: KeyedStream[PositionRow | str] = op.flat_map_batch("wake", items, lambda some: _wake(process, some))
     sites: KeyedStream[PositionRow | str] = op.merge("sites", moved, woken)
     proposals = op.stateful_batch("refill", sites, lambda fired: _RefillLogic(process, fired))
 
@@ -77,15 +78,15 @@ def build_flow(process: Process) -> Dataflow:
     return flow
 
 
-def partitions(span: Span, *, plain: bool) -> list[PartitionSpec]:
-    """Source partitions of a process. Names and client ids are fixed, so that sessions follow them."""
-    every = (topics.UP_FILTER,) if span == Span(0, BUCKETS - 1) else tuple(
-        topics.bucket_filter(bucket) for bucket in range(span.first, span.last + 1)
-    )  # fmt: skip
-    specs = [PartitionSpec(f"up-{span.name}", f"shelfpulse-stream-up-{span.name}", every)]
-    if plain:
-        both = (topics.RAW_FILTER, topics.PRESENCE_FILTER)
-        specs.append(PartitionSpec(PLAIN, "shelfpulse-stream-plain", both))
+def partitions(span: Span) -> list[PartitionSpec]:
+    """Source partitions of a process. Names and client ids are fixed, so that sessions follow them.
+
+    Every process hears all presences, which are few, and the decoder keeps those of its own buckets.
+    """
+    up = (topics.UP_FILTER,) if span == ALL else tuple(topics.bucket_filter(bucket) for bucket in span.buckets)
+    specs = [PartitionSpec(f"up-{span.name}", f"shelfpulse-stream-up-{span.name}", (*up, topics.PRESENCE_FILTER))]
+    if 0 in span.buckets:
+        specs.append(PartitionSpec(PLAIN, "shelfpulse-stream-plain", (topics.RAW_FILTER,)))
     return specs
 
 
@@ -136,16 +137,18 @@ def _messages(items: Iterable[Item]) -> Iterable[list[Message]]:
     return [item for item in items if not isinstance(item, Tick)]
 
 
-def _wake(control: Control, items: Iterable[Item]) -> Iterable[tuple[str, PositionRow | str]]:
+def _wake(process: Process, items: Iterable[Item]) -> Iterable[tuple[str, PositionRow | str]]:
     """Keys of the sites that have something to decide, when a tick is among the items."""
     if not any(isinstance(item, Tick) for item in items):
         return []
-    return [(key, key) for key in keys_with_policies(control.snapshot)]
+    return [(key, key) for key in keys_with_policies(process.control.snapshot, process.span.buckets)]
 
 
-def _positions(facts: Iterable[tuple[str, Facts]]) -> Iterable[tuple[str, PositionRow | str]]:
+def _positions(span: Span, facts: Iterable[tuple[str, Facts]]) -> Iterable[tuple[str, PositionRow | str]]:
+    """What moved on shelves of the sites that this process decides for."""
+    moved = [row for _, each in facts for frame in each.frames for row in frame.positions]
     return [
-        (key_of(row.tenant, row.site), row) for _, each in facts for frame in each.frames for row in frame.positions
+        (key_of(row.tenant, row.site), row) for row in moved if bucket_of_site(row.tenant, row.site) in span.buckets
     ]
 
 
@@ -155,8 +158,7 @@ def _source(process: Process) -> MqttSource:
     def connect(spec: PartitionSpec) -> MqttSession:
         return MqttSession(broker, spec.name, spec.client_id, spec.filters)
 
-    first = process.index == 0
-    return MqttSource(partitions(process.span, plain=first), connect, Drain(process.stopping), ticking=first)
+    return MqttSource(partitions(process.span), connect, Drain(process.stopping))
 
 
 def _sink(process: Process) -> EpochSink:
@@ -164,4 +166,4 @@ def _sink(process: Process) -> EpochSink:
         writer = Writer(process.settings.dsn, process.fence, process.prepare)
         return SinkPartition(writer, process.acks, process.stopping, process.settings.patience_s)
 
-    return EpochSink(process.spans, process.span, build)
+    return EpochSink(process.span, build)

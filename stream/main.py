@@ -34,7 +34,6 @@ FENCE_LOST: Final = 75
 """Exit code (EX_TEMPFAIL): another process owns these buckets now."""
 DATABASE_AWAY: Final = 69
 """Exit code (EX_UNAVAILABLE): the database stayed away; nothing was acknowledged, so a restart loses nothing."""
-CLUSTER_PORT: Final = 2101
 PREPARED_S: Final = 60.0
 """How long a day is trusted to still have its partition."""
 STOP_S: Final = 20.0
@@ -48,7 +47,7 @@ def stream() -> None:
 @app.command()
 def run(
     processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the 64 buckets.")] = 1,
-    process: Annotated[int | None, typer.Option(hidden=True, min=0)] = None,
+    process: Annotated[int | None, typer.Option(min=0, help="Run only this one of them (0 is the first).")] = None,
 ) -> None:
     """Read frames from the broker and commit them, until told to stop.
 
@@ -56,32 +55,33 @@ def run(
     """
     settings = load_settings()
     if processes > 1 and process is None:
-        raise typer.Exit(run_cluster(processes))
+        raise typer.Exit(run_all(processes))
+    if process is not None and process >= processes:
+        msg = f"--process {process}: of {processes} processes the last is {processes - 1}"
+        raise UserError(msg)
     logs.configure("stream", format_="console" if settings.log_format == "console" else "json")
     raise typer.Exit(run_process(settings, processes, process or 0))
 
 
 def run_process(settings: StreamSettings, processes: int, index: int) -> int:
-    """Run one process of the stream to its end; returns the exit code. Raises UserError."""
+    """Run one process of the stream to its end; returns the exit code. Raises UserError.
+
+    Processes share nothing but the database and the broker, so that one may end without the others.
+    """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     server = _serve(settings.metrics_port + index if settings.metrics_port else 0)
-    spans = fence.spans(processes)
-    control = Control(settings.dsn, settings.patience_s, stopping)
-    claim, beginning, prepare = _take_over(settings, spans[index], control)
-    acks = AckPublisher(settings.broker, f"shelfpulse-stream-acks-{spans[index].name}", beginning.lanes)
+    span = fence.spans(processes)[index]
+    control = Control(settings.dsn, settings.patience_s, stopping, span)
+    claim, beginning, prepare = _take_over(settings, span, control)
+    acks = AckPublisher(settings.broker, f"shelfpulse-stream-acks-{span.name}", beginning.lanes)
     acks.start()
-    flow = build_flow(Process(settings, spans, index, claim, control, beginning, acks, prepare, stopping))
-    addresses = None if processes == 1 else [f"127.0.0.1:{CLUSTER_PORT + peer}" for peer in range(processes)]
-    log.info("stream_started", buckets=spans[index].name, generation=claim.generation)
+    flow = build_flow(Process(settings, span, claim, control, beginning, acks, prepare, stopping))
+    log.info("stream_started", buckets=span.name, generation=claim.generation)
     try:
         cli_main(  # type: ignore[no-untyped-call] # Bytewax does not annotate it
-            flow,
-            process_id=None if processes == 1 else index,
-            addresses=addresses,
-            epoch_interval=EPOCH_INTERVAL,
-            recovery_config=_recovery(settings.recovery_dir, processes),
+            flow, epoch_interval=EPOCH_INTERVAL, recovery_config=_recovery(settings.recovery_dir / span.name)
         )
     except Exception as error:  # noqa: BLE001 - the outermost loop: Bytewax wraps ours in a RuntimeError of its own
         return _exit_code(error)
@@ -95,8 +95,8 @@ def run_process(settings: StreamSettings, processes: int, index: int) -> int:
             server.shutdown()
 
 
-def run_cluster(processes: int) -> int:
-    """Run all processes of a cluster on this machine; when one ends the others are ended too."""
+def run_all(processes: int) -> int:
+    """Run all processes on this machine; when one ends the others are ended too, for a supervisor to start all anew."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -116,11 +116,12 @@ def run_cluster(processes: int) -> int:
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-    codes = {child.returncode for child in children}
-    # A peer's end breaks the others' connections to it: told to stop, only the fence is worth telling.
-    if FENCE_LOST in codes:
+    if any(child.returncode == FENCE_LOST for child in children):
         return FENCE_LOST
-    return 0 if asked else first or 1
+    if asked:
+        return next((child.returncode for child in children if child.returncode), 0)
+    # Negative is the number of the signal that killed it.
+    return first if first > 0 else 1
 
 
 def _take_over(settings: StreamSettings, span: fence.Span, control: Control) -> tuple[fence.Fence, Beginning, Prepare]:
@@ -155,12 +156,11 @@ def _prepare(dsn: str) -> Prepare:
     return prepare
 
 
-def _recovery(directory: Path, processes: int) -> RecoveryConfig:
-    """The recovery store, made when there is none. One a number of processes: its partitions are not ours to move."""
-    directory = directory / f"{processes}"
+def _recovery(directory: Path) -> RecoveryConfig:
+    """The recovery store of a span of buckets, made when there is none."""
     directory.mkdir(parents=True, exist_ok=True)
     if not any(directory.iterdir()):
-        init_db_dir(directory, processes)  # type: ignore[no-untyped-call] # Bytewax does not annotate it
+        init_db_dir(directory, 1)  # type: ignore[no-untyped-call] # Bytewax does not annotate it
     return RecoveryConfig(directory)  # type: ignore[no-untyped-call] # nor this
 
 

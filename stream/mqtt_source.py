@@ -147,27 +147,18 @@ class ClockPartition(StatefulSourcePartition[Item, None]):
 
 
 class MqttSource(FixedPartitionedSource[Item, None]):
-    """The partitions of this process, and with ``ticking`` a clock.
-
-    ``connect`` makes the session of a partition, not yet started.
-    """
+    """The partitions of this process and a clock. ``connect`` makes the session of a partition, not yet started."""
 
     def __init__(
-        self,
-        specs: list[PartitionSpec],
-        connect: Callable[[PartitionSpec], MqttSession],
-        drain: Drain,
-        *,
-        ticking: bool,
+        self, specs: list[PartitionSpec], connect: Callable[[PartitionSpec], MqttSession], drain: Drain
     ) -> None:
-        self._ticking = ticking
         self._specs = {spec.name: spec for spec in specs}
         self._connect = connect
         self._drain = drain
 
     def list_parts(self) -> list[str]:
         """Names of the partitions of this process."""
-        return [*self._specs, CLOCK] if self._ticking else list(self._specs)
+        return [*self._specs, CLOCK]
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> MqttPartition | ClockPartition:
         """Open one partition. There is nothing to resume: the broker redelivers what was not acknowledged."""

@@ -23,7 +23,12 @@ SERIES_OF_GATEWAY: Final = (
     "SELECT channel, series_id FROM series WHERE tenant_id = %(tenant)s AND gateway_id = %(gateway)s"
 )
 WATERMARKS: Final = "SELECT tenant_id, gateway_id, lane, ep, seq, closed FROM ingest_watermark"
-POSITIONS: Final = "SELECT tenant_id, gateway_id, slot_id, site_id, sku, on_shelf FROM shelf_position"
+POSITIONS: Final = "SELECT tenant_id, gateway_id, slot_id, site_id, sku, on_shelf, as_of FROM shelf_position"
+POSITIONS_RECENT: Final = """
+SELECT tenant_id, gateway_id, slot_id, site_id, sku, on_shelf, as_of
+FROM shelf_position
+WHERE updated_at > now() - make_interval(secs => %(recent_s)s)
+"""
 ANCHORS: Final = """
 SELECT tenant_id, gateway_id, boot, mono_ms, utc FROM gateway_presence WHERE utc IS NOT NULL AND boot <> ''
 """

@@ -150,21 +150,20 @@ class SinkPartition(StatefulSinkPartition[Facts, None]):
 
 
 class EpochSink(FixedPartitionedSink[Facts, None]):
-    """The sink of one process. ``spans``: the buckets of every process; ``mine`` is this one's."""
+    """The sink of a process that owns ``span``."""
 
-    def __init__(self, spans: list[Span], mine: Span, build: Callable[[], SinkPartition]) -> None:
-        self._spans = spans
-        self._mine = mine
+    def __init__(self, span: Span, build: Callable[[], SinkPartition]) -> None:
+        self._span = span
         self._build = build
 
     def list_parts(self) -> list[str]:
-        """The one partition of this process."""
-        return [self._mine.name]
+        """The one partition: one transaction an epoch."""
+        return [self._span.name]
 
     def part_fn(self, item_key: str) -> int:
-        """Index of the process that owns a bucket; keys are "00" … "63", or "site-00" … "site-63"."""
-        bucket = int(item_key[-2:])
-        return next(index for index, span in enumerate(self._spans) if span.first <= bucket <= span.last)
+        """Everything goes there."""
+        del item_key
+        return 0
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> SinkPartition:
         """Open the partition. There is nothing to resume: the database says where it stands."""

@@ -1,13 +1,14 @@
 """Replenishment of the sites under one key: shelves summed by SKU, against their policies. Proposals out, no I/O."""
 
-import zlib
+from collections.abc import Container
 from datetime import datetime
 from typing import Final, Protocol
 
-from contracts.ids import BUCKETS, derived_id
+from contracts.ids import derived_id
 from stream import replenish
 from stream.control import Beginning, SiteSku, Snapshot
 from stream.facts import Facts, PositionRow, ProposalRow, Settled, no_columns
+from stream.fence import bucket_of_site
 from stream.replenish import Cycle, Policy, Trigger
 
 PREFIX: Final = "site-"
@@ -25,12 +26,18 @@ class Control(Protocol):
 
 def key_of(tenant: str, site: str) -> str:
     """Key under which everything of a site comes together: "site-00" … "site-63"."""
-    return f"{PREFIX}{zlib.crc32(f'{tenant}/{site}'.encode()) % BUCKETS:02}"
+    return f"{PREFIX}{bucket_of_site(tenant, site):02}"
 
 
-def keys_with_policies(snapshot: Snapshot) -> list[str]:
-    """Keys that have something to decide, so that a clock must wake them."""
-    return sorted({key_of(policy.tenant, policy.site) for policy in snapshot.policies})
+def bucket_of_key(key: str) -> int:
+    """The bucket in a key of sites."""
+    return int(key.removeprefix(PREFIX))
+
+
+def keys_with_policies(snapshot: Snapshot, buckets: Container[int]) -> list[str]:
+    """Keys within ``buckets`` that have something to decide, so that a clock must wake them."""
+    sites = {(what.tenant, what.site) for what in snapshot.policies}
+    return sorted({key_of(*site) for site in sites if bucket_of_site(*site) in buckets})
 
 
 class Sites:
@@ -63,6 +70,8 @@ class Sites:
             touched |= self._observe(row, control)
         if control.version != self._version:
             self._version = control.version
+            for row in control.elsewhere.get(bucket_of_key(self._key), {}).values():
+                self._note(row)
             self._place_all(control)
             touched = {what for what in control.policies if key_of(what.tenant, what.site) == self._key}
         waiting = {what for what, cycle in self._cycles.items() if cycle.due_wall is not None}
@@ -75,16 +84,18 @@ class Sites:
         return Facts(no_columns(), frames) if frames else None
 
     def _observe(self, row: PositionRow, control: Snapshot) -> set[SiteSku]:
-        place = (row.tenant, row.gateway, row.slot)
-        self._on_shelf[place] = row.on_shelf
-        clock = (row.tenant, row.site)
-        self._event_now[clock] = max(row.as_of, self._event_now.get(clock, row.as_of))
-        slot = control.slots.get(place)
+        self._note(row)
+        slot = control.slots.get((row.tenant, row.gateway, row.slot))
         if slot is None:
             return set()
         what = SiteSku(row.tenant, slot.site, slot.sku)
         replenish.observe(self._cycle(what), (row.gateway, row.slot), row.on_shelf)
         return {what}
+
+    def _note(self, row: PositionRow) -> None:
+        self._on_shelf[row.tenant, row.gateway, row.slot] = row.on_shelf
+        clock = (row.tenant, row.site)
+        self._event_now[clock] = max(row.as_of, self._event_now.get(clock, row.as_of))
 
     def _place_all(self, control: Snapshot) -> None:
         """Put every shelf under the SKU that the registry has for it now."""

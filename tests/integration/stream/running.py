@@ -42,13 +42,14 @@ class Platform:
     broker: BrokerHandle
     state: Path
     port: int
+    processes: int = 1
     process: subprocess.Popen[bytes] | None = None
     extra: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def spawn(self, port: int) -> subprocess.Popen[bytes]:
         """Start one more stream process with the same settings."""
         return subprocess.Popen(
-            [sys.executable, "-m", "stream.main", "run"],
+            [sys.executable, "-m", "stream.main", "run", "--processes", str(self.processes)],
             cwd=ROOT,
             env={
                 **os.environ,
@@ -67,11 +68,7 @@ class Platform:
     def is_ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"the stream ended with {self.process.returncode}"
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, ConnectionError):
-            return False
+        return all(_is_healthy(self.port + index) for index in range(self.processes))
 
     def kill(self) -> None:
         assert self.process is not None
@@ -83,9 +80,15 @@ class Platform:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(20)
 
-    def metric(self, name: str) -> float:
-        """Sum of a metric over its labels."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+    def children(self) -> list[int]:
+        """Ids of the processes of a stream of several."""
+        assert self.process is not None
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def metric(self, name: str, index: int = 0) -> float:
+        """Sum of a metric of one process over its labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port + index}/metrics", timeout=5) as answer:
             text = answer.read().decode()
         return sum(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
 
@@ -101,6 +104,14 @@ class Platform:
             "SELECT seq FROM ingest_watermark WHERE gateway_id = %s AND lane = %s AND NOT closed", gateway, lane
         )
         return found[0][0] if found else 0
+
+
+def _is_healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, ConnectionError):
+        return False
 
 
 @dataclass

@@ -37,7 +37,7 @@ class Bench:
 
     def __init__(self, beginning: Beginning | None = None) -> None:
         names = Names()
-        self._decode = Decoder(names, lambda: NOW)
+        self._decode = Decoder(names, clock=lambda: NOW)
         self.bucket = Bucket(bucket_of("g1"), names, beginning or Beginning({}, {}, {}), None)
 
     def take(self, *messages: tuple[str, bytes]) -> Facts:

@@ -45,7 +45,7 @@ def decode(decoder: Decoder, *payloads: bytes, topic: str = TOPIC) -> Chunk:
 
 
 def decoder() -> Decoder:
-    return Decoder(Registry(), lambda: NOW)
+    return Decoder(Registry(), clock=lambda: NOW)
 
 
 def frame(seq: int = 1, **changes: Any) -> TelemetryFrame:
