@@ -7,7 +7,7 @@ the refill of a site counts all of its shelves. Series are created here, once fo
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -22,7 +22,7 @@ from contracts.facts import CONTROL_CHANNEL, ProposalState
 from contracts.ids import bucket_of
 from contracts.topics import Lane
 from stream import clean, queries
-from stream.facts import Fault, LaneId, PositionRow
+from stream.facts import ChannelSet, Fault, LaneId, PositionRow
 from stream.fence import ALL, Span, bucket_of_site
 from stream.replenish import Policy, PolicyMode, Proposal
 from stream.sequence import LaneState
@@ -105,7 +105,7 @@ class Control:
         self._span = span
         self._snapshot = Snapshot()
         self._series: dict[tuple[str, str], dict[str, int]] = {}
-        self._by_channels: dict[tuple[str, str, tuple[str, ...]], npt.NDArray[np.int32]] = {}
+        self._by_channels: dict[ChannelSet, npt.NDArray[np.int32]] = {}
         self._names: dict[int, tuple[str, str, str]] = {}
         self._writing: psycopg.Connection | None = None
 
@@ -118,23 +118,34 @@ class Control:
         """The registered gateway of that name."""
         return self._snapshot.gateways.get((tenant, gateway))
 
-    def series(self, tenant: str, gateway: str, channels: tuple[str, ...]) -> npt.NDArray[np.int32] | Fault:
-        """Ids of the series of these channels, shape (len(channels),); new ones are created."""
-        key = (tenant, gateway, channels)
-        ids = self._by_channels.get(key)
-        if ids is not None:
-            return ids
-        known = self._series.setdefault((tenant, gateway), {})
-        new = {channel for channel in channels if channel not in known}
-        if new:
-            fault = clean.check_channels(len(known), len(new))
-            if fault is not None:
-                return fault
-            self._create_series(tenant, gateway, sorted(new))
-        if len(self._by_channels) >= CHANNEL_SETS_CACHED_MAX:
-            self._by_channels.clear()
-        ids = np.array([known[channel] for channel in channels], np.int32)
-        self._by_channels[key] = ids
+    def series(self, wanted: Sequence[ChannelSet]) -> list[npt.NDArray[np.int32] | Fault]:
+        """Ids of the series of each set, shape (len(channels),); all that are new are created at once."""
+        new: dict[tuple[str, str], set[str]] = {}
+        faults: dict[ChannelSet, Fault] = {}
+        for each in wanted:
+            if each in self._by_channels:
+                continue
+            known = self._series.get((each.tenant, each.gateway), {})
+            missing = {channel for channel in each.channels if channel not in known}
+            if missing:
+                planned = new.setdefault((each.tenant, each.gateway), set())
+                fault = clean.check_channels(len(known) + len(planned), len(missing - planned))
+                if fault is None:
+                    planned |= missing
+                else:
+                    faults[each] = fault
+        names = [(*owner, channel) for owner, channels in new.items() for channel in sorted(channels)]
+        if names:
+            self._create_series(names)
+        return [faults.get(each) or self._ids(each) for each in wanted]
+
+    def _ids(self, each: ChannelSet) -> npt.NDArray[np.int32]:
+        ids = self._by_channels.get(each)
+        if ids is None:
+            if len(self._by_channels) >= CHANNEL_SETS_CACHED_MAX:
+                self._by_channels.clear()
+            known = self._series[each.tenant, each.gateway]
+            ids = self._by_channels[each] = np.array([known[channel] for channel in each.channels], np.int32)
         return ids
 
     def name_of(self, series_id: int) -> tuple[str, str, str]:
@@ -155,17 +166,18 @@ class Control:
         self._series.setdefault((tenant, gateway), {})[channel] = series_id
         self._names[series_id] = (tenant, gateway, channel)
 
-    def _create_series(self, tenant: str, gateway: str, channels: list[str]) -> None:
+    def _create_series(self, names: list[tuple[str, str, str]]) -> None:
         """Insert series and learn their ids; waits for the database as an epoch does. Raises psycopg.Error."""
+        tenants, gateways, channels = (list(column) for column in zip(*names, strict=True))
+        named = {"tenants": tenants, "gateways": gateways, "channels": channels}
         deadline = time.monotonic() + self._patience_s
         pause_s = RETRY_FIRST_S
         while True:
             try:
                 if self._writing is None or self._writing.closed:
                     self._writing = psycopg.connect(self._dsn, autocommit=True)
-                named = {"tenant": tenant, "gateway": gateway, "channels": channels}
                 self._writing.execute(queries.SERIES_INSERT, named)
-                for channel, series_id in self._writing.execute(queries.SERIES_OF_GATEWAY, named):
+                for tenant, gateway, channel, series_id in self._writing.execute(queries.SERIES_NAMED, named):
                     self._learn(tenant, gateway, channel, series_id)
             except psycopg.OperationalError as error:
                 if time.monotonic() > deadline or self._stopping.wait(pause_s):
@@ -176,7 +188,7 @@ class Control:
                     with suppress(psycopg.Error):
                         self._writing.close()
             else:
-                log.info("series_created", tenant=tenant, gateway=gateway, channels=len(channels))
+                log.info("series_created", gateways=len(set(gateways)), channels=len(names))
                 return
 
     def _watch(self) -> None:
@@ -278,6 +290,3 @@ def read_beginning(connection: psycopg.Connection) -> Beginning:
 
 def _utc_ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
-
-
-Clock = Callable[[], datetime]

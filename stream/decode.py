@@ -1,6 +1,6 @@
 """MQTT payloads to chunks: one decode a frame, one array a column and batch, no object a reading."""
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -14,7 +14,7 @@ from contracts.frames import AnswerFrame, AnyFrame, Envelope, EventFrame, FrameE
 from contracts.ids import bucket_of
 from contracts.topics import GatewayAddress, Lane, TopicError
 from stream import clean, telemetry
-from stream.facts import Arrival, Chunk, Columns, Fault, Message, Sighting, Stray
+from stream.facts import Arrival, ChannelSet, Chunk, Columns, Fault, Message, Sighting, Stray
 from stream.fence import ALL
 from stream.settings import CLOCK_AHEAD, RETENTION
 
@@ -33,8 +33,18 @@ class Registry(Protocol):
     def gateway(self, tenant: str, gateway: str) -> clean.Gateway | None:
         """The registered gateway of that name."""
 
-    def series(self, tenant: str, gateway: str, channels: tuple[str, ...]) -> "npt.NDArray[np.int32] | Fault":
-        """Ids of the series of these channels, shape (len(channels),); new ones are created."""
+    def series(self, wanted: Sequence[ChannelSet]) -> "list[npt.NDArray[np.int32] | Fault]":
+        """Ids of the series of each set, shape (len(channels),); all that are new are created at once."""
+
+
+@dataclass(slots=True)
+class _Unnamed:
+    """A frame whose series are not known yet; ``ids`` are zeros that stand in its chunk and are filled in."""
+
+    arrival: Arrival
+    names: tuple[str, str, str, tuple[str, ...]]
+    wanted: ChannelSet
+    ids: npt.NDArray[np.int32]
 
 
 @dataclass(slots=True)
@@ -105,6 +115,7 @@ class Decoder:
         self._clock = clock
         self._topics: dict[str, topics.UpTopic] = {}
         self._known: dict[tuple[str, str, str, tuple[str, ...]], npt.NDArray[np.int32]] = {}
+        self._unnamed: list[_Unnamed] = []
 
     def __call__(self, batches: Iterable[list[Message]]) -> list[tuple[str, Chunk]]:
         """Chunks by key of their bucket ("00" … "63"), messages in order of receipt."""
@@ -113,7 +124,23 @@ class Decoder:
         for batch in batches:
             for message in batch:
                 self._read(message, builders, limits)
+        self._name()
         return [(f"{bucket:02}", builder.chunk(bucket)) for bucket, builder in builders.items()]
+
+    def _name(self) -> None:
+        """Fill in the series of all frames that asked for them, new gateways' in one go."""
+        unnamed, self._unnamed = self._unnamed, []
+        if not unnamed:
+            return
+        for each, ids in zip(unnamed, self._registry.series([each.wanted for each in unnamed]), strict=True):
+            if isinstance(ids, Fault):
+                # Its readings stay in the chunk without a frame that claims them, so the bucket leaves them out.
+                each.arrival.fault = ids
+                continue
+            each.ids[:] = ids
+            if len(self._known) >= NAMES_CACHED_MAX:
+                self._known.clear()
+            self._known[each.names] = ids
 
     def _read(self, message: Message, builders: dict[int, _Builder], limits: clean.Limits) -> None:
         topic = message.topic
@@ -208,14 +235,11 @@ class Decoder:
                 arrival.answers = tuple(frame.rs)
 
     def _add_readings(self, frame: TelemetryFrame, arrival: Arrival, builder: _Builder) -> None:
-        address = arrival.address
-        ids = self._registry.series(address.tenant, address.gateway, tuple(frame.ch))
-        if isinstance(ids, Fault):
-            arrival.fault = ids
-            return
-        if len(self._known) >= NAMES_CACHED_MAX:
-            self._known.clear()
-        self._known[arrival.message.topic, frame.ep, frame.boot, tuple(frame.ch)] = ids
+        address, channels = arrival.address, tuple(frame.ch)
+        ids = np.zeros(len(channels), np.int32)
+        wanted = ChannelSet(address.tenant, address.gateway, channels)
+        names = (arrival.message.topic, frame.ep, frame.boot, channels)
+        self._unnamed.append(_Unnamed(arrival, names, wanted, ids))
         arrival.lo = builder.add(ids, frame.t0, (frame.i, frame.d, frame.x))
         arrival.hi = arrival.lo + len(frame.x)
         if frame.q:
@@ -248,7 +272,7 @@ class Decoder:
         fault = clean.check_times(at_ms, at_ms, limits)
         if fault is not None:
             return fault
-        ids = self._registry.series(address.tenant, address.gateway, tuple(reading.values))
+        (ids,) = self._registry.series([ChannelSet(address.tenant, address.gateway, tuple(reading.values))])
         if isinstance(ids, Fault):
             return ids
         n = len(reading.values)

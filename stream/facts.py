@@ -34,6 +34,14 @@ class LaneId(NamedTuple):
     lane: Lane
 
 
+class ChannelSet(NamedTuple):
+    """Channels of a gateway whose series are asked for, in the order in which a frame names them."""
+
+    tenant: str
+    gateway: str
+    channels: tuple[str, ...]
+
+
 class Fault(NamedTuple):
     """Why a message brings no facts."""
 

@@ -16,12 +16,16 @@ ORDER BY tenant_id, site_id, sku, cycle DESC, created_at DESC
 SERIES: Final = "SELECT tenant_id, gateway_id, channel, series_id FROM series"
 SERIES_INSERT: Final = """
 INSERT INTO series (tenant_id, gateway_id, channel)
-SELECT %(tenant)s, %(gateway)s, channel FROM unnest(%(channels)s::text[]) AS channel
+SELECT * FROM unnest(%(tenants)s::text[], %(gateways)s::text[], %(channels)s::text[])
 ON CONFLICT (tenant_id, gateway_id, channel) DO NOTHING
 """
-SERIES_OF_GATEWAY: Final = (
-    "SELECT channel, series_id FROM series WHERE tenant_id = %(tenant)s AND gateway_id = %(gateway)s"
-)
+# A statement of its own, because only a later one sees what another process has created in the meantime.
+SERIES_NAMED: Final = """
+SELECT tenant_id, gateway_id, channel, series_id
+FROM series
+JOIN unnest(%(tenants)s::text[], %(gateways)s::text[], %(channels)s::text[]) AS n (tenant_id, gateway_id, channel)
+     USING (tenant_id, gateway_id, channel)
+"""
 WATERMARKS: Final = "SELECT tenant_id, gateway_id, lane, ep, seq, closed FROM ingest_watermark"
 POSITIONS: Final = "SELECT tenant_id, gateway_id, slot_id, site_id, sku, on_shelf, as_of FROM shelf_position"
 POSITIONS_RECENT: Final = """

@@ -1,5 +1,6 @@
 """Messages to chunks: columns, faults, and the quick way beside the strict one."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from contracts.topics import GatewayAddress, Lane
 from stream import telemetry
 from stream.clean import Gateway
 from stream.decode import Decoder
-from stream.facts import Chunk, Fault, Message
+from stream.facts import ChannelSet, Chunk, Fault, Message
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -29,13 +30,22 @@ class Registry:
 
     def __init__(self) -> None:
         self.ids: dict[tuple[str, str], int] = {}
+        self.asked = 0
 
     def gateway(self, tenant: str, gateway: str) -> Gateway | None:
         return Gateway("s1", revoked=False) if (tenant, gateway) == ("acme", "g1") else None
 
-    def series(self, tenant: str, gateway: str, channels: tuple[str, ...]) -> npt.NDArray[np.int32] | Fault:
-        assert tenant
-        return np.array([self.ids.setdefault((gateway, each), len(self.ids) + 1) for each in channels], np.int32)
+    def series(self, wanted: Sequence[ChannelSet]) -> list[npt.NDArray[np.int32] | Fault]:
+        self.asked += 1
+        return [self._ids(each) for each in wanted]
+
+    def _ids(self, wanted: ChannelSet) -> npt.NDArray[np.int32] | Fault:
+        if "refused.weight_g" in wanted.channels:
+            return Fault(Reason.TOO_MANY_CHANNELS, "one more is too many")
+        known = self.ids
+        return np.array(
+            [known.setdefault((wanted.gateway, each), len(known) + 1) for each in wanted.channels], np.int32
+        )
 
 
 def decode(decoder: Decoder, *payloads: bytes, topic: str = TOPIC) -> Chunk:
@@ -77,6 +87,25 @@ def test_columns_of_several_frames_keep_their_order_and_slices() -> None:
     assert chunk.columns.value.tolist() == [1.5, 21.0, -2.5, 7.0]
     assert chunk.columns.time_us.tolist() == [1000 * (NOW_MS + d) for d in (0, 0, 200, 5)]
     assert [(arrival.lo, arrival.hi) for arrival in chunk.arrivals] == [(0, 3), (3, 4)]
+
+
+def test_new_channels_of_a_whole_batch_are_asked_for_at_once() -> None:
+    registry = Registry()
+    decoding = Decoder(registry, clock=lambda: NOW)
+    sent = [frame(), frame(2, ch=["b2.weight_g", "c1.temp_c"]), frame(3)]
+    chunk = decode(decoding, *map(frames.encode, sent))
+    assert chunk.columns.series.tolist() == [1, 2, 1, 3, 2, 3, 1, 2, 1]
+    assert registry.asked == 1
+    assert decode(decoding, frames.encode(frame(4))).columns.series.tolist() == [1, 2, 1]
+    assert registry.asked == 1
+
+
+def test_a_frame_whose_channels_are_refused_brings_no_readings() -> None:
+    refused = frame(2, ch=["refused.weight_g"], i=[0], d=[0], x=[0.0])
+    chunk = decode(decoder(), frames.encode(frame()), frames.encode(refused), frames.encode(frame(3)))
+    assert [arrival.fault is None for arrival in chunk.arrivals] == [True, False, True]
+    kept = [chunk.columns.take(slice(arrival.lo, arrival.hi)) for arrival in chunk.arrivals if arrival.fault is None]
+    assert [part.series.tolist() for part in kept] == [[1, 2, 1], [1, 2, 1]]
 
 
 def test_quality_goes_to_its_reading() -> None:
