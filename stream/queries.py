@@ -52,6 +52,12 @@ RETURNING generation
 FENCE_CHECK: Final = """
 SELECT generation, pg_current_xact_id()::text FROM ingest_owner WHERE partition = %(partition)s FOR SHARE
 """
+# When the network between us breaks, the server must notice in 20 s, not in the two hours that systems choose: until
+# then the epoch's transaction stays in progress, and what became of its COMMIT unknown.
+KEEPALIVE: Final = """
+SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
+       set_config('tcp_keepalives_count', '2', false)
+"""
 TRANSACTION_STATUS: Final = "SELECT pg_xact_status(%(id)s::xid8)"
 
 # ------------------------------------------------------------------ the epoch

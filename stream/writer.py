@@ -172,6 +172,7 @@ class Writer:
             # An ack is a promise, whatever the server's default is.
             self._connection.execute("SET synchronous_commit = on")
             self._connection.execute("SET timezone = 'UTC'")
+            self._connection.execute(queries.KEEPALIVE)
             self._connection.execute(queries.NEWEST_TABLE)
             self._connection.commit()
         return self._connection

@@ -1,6 +1,7 @@
 """Fixtures of the stream's tests: a real process between a real broker and a real PostgreSQL."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -21,6 +22,19 @@ def device(broker: BrokerHandle) -> Iterator[Device]:
 @pytest.fixture
 def platform(database: str, broker: BrokerHandle, tmp_path: Path) -> Iterator[Platform]:
     """The registry of one store, and a stream that the test starts."""
+    with _platform(database, broker, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def any_platform(database: str, any_broker: BrokerHandle, tmp_path: Path) -> Iterator[Platform]:
+    """The same on each kind of broker."""
+    with _platform(database, any_broker, tmp_path) as running:
+        yield running
+
+
+@contextmanager
+def _platform(database: str, broker: BrokerHandle, state: Path) -> Iterator[Platform]:
     with psycopg.connect(database) as connection:
         connection.execute("INSERT INTO tenant (tenant_id, name) VALUES ('acme', 'Acme')")
         connection.execute(
@@ -36,7 +50,7 @@ def platform(database: str, broker: BrokerHandle, tmp_path: Path) -> Iterator[Pl
             " VALUES ('acme', 'g1', 'b1', 's1', 'b1.weight_g', 'cola', 330, 20),"
             "        ('acme', 'g2', 'b1', 's1', 'b1.weight_g', 'cola', 330, 20)"
         )
-    running = Platform(database, broker, tmp_path, free_port())
+    running = Platform(database, broker, state, free_port())
     yield running
     for process in [running.process, *running.extra]:
         if process is not None and process.poll() is None:
