@@ -9,7 +9,8 @@ from contracts.frames import Quality
 from contracts.ids import device_of
 from edge_agent.registers import Decoded
 from edge_agent.settings import Slot
-from edge_agent.shelf import Article, Decision, SlotMemory, SlotPlan, SlotTracker
+from edge_agent.shelf import Decision, SlotTracker
+from edge_agent.slot import Article, SlotMemory, SlotPlan
 
 
 class _Kept(msgspec.Struct, frozen=True):

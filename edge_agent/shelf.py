@@ -6,10 +6,10 @@ A slot's weight is a staircase under noise, hands and bags. ``SlotTracker`` foll
    they spread no more than the noise explains and do not lean.
 2. *Difference.* A new plateau is compared with the one before (the baseline, a mean of up to ``BASELINE_MAX``
    samples, so that creep, temperature and drift cancel).
-3. *Hypotheses.* The difference is explained as ``a`` units of the slot's own article and at most one of a
-   neighbour's; accepted within 3 standard deviations, sqrt(a * sigma_unit^2 + sigma_noise^2), the likeliest wins.
+3. *Hypotheses.* The difference is explained as units of the slot's own article and at most one of a neighbour's
+   (``hypotheses``). One that needs no event at all is none.
 4. *Patience.* A drop that fits is decided at once. A rise that fits badly, or would not fit on the slot, may be
-   a bag: it must stay. What nothing explains is ``unknown`` when it stays.
+   a bag: it must stay. So must a swap. What nothing explains is ``unknown`` when it stays.
 
 All weights are grams, all times milliseconds on any clock that does not step.
 """
@@ -18,28 +18,29 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from contracts.frames import EventKind
+from edge_agent.hypotheses import ABSORB_SHARE, ACCEPT_SD, Explanation, Guess, explain
+from edge_agent.slot import NOISE_FIRST_G, SlotMemory, SlotPlan
 
 WINDOW: Final = 7
 BASELINE_MAX: Final = 60
 PUT_BACK_MS: Final = 20_000
-REMOVE_MS: Final = 60_000
+REMOVE_MS: Final = 120_000
 REMOVE_UNITS_MIN: Final = 3
 """A rise of so many units that is undone as a whole was no restock; fewer may well be bought at once."""
 SALES_KEPT_MAX: Final = 16
-RISE_CONFIRM_MS: Final = 20_000
+RISE_CONFIRM_MS: Final = 30_000
 AWAY_CONFIRM_MS: Final = 3_000
 UNKNOWN_CONFIRM_MS: Final = 20_000
+SWAP_CONFIRM_MS: Final = 20_000
 ABSORB_CONFIRM_MS: Final = 5_000
-ACCEPT_SD: Final = 3.0
 SURE_DROP_SD: Final = 2.0
 SURE_RISE_SD: Final = 1.0
 DROP_CONFIRM_SAMPLES: Final = 3
 NOISE_MIN_G: Final = 0.5
-NOISE_FIRST_G: Final = 5.0
 NOISE_MEMORY: Final = 100
 UNSETTLED_MAX: Final = 50
 NOISE_GROWTH: Final = 1.02
@@ -51,32 +52,6 @@ _LEAN_SD: Final = 2.3
 _MEAN_SD: Final = 0.42
 """Standard deviation of the trimmed mean of 7, in those of a sample."""
 _SHIFT_SD: Final = 4.0
-_ABSORB_SHARE: Final = 0.25
-_LOG_MIXED: Final = math.log(0.01)
-_LOG_LOAD_GONE: Final = math.log(0.3)
-_LOG_UNKNOWN: Final = math.log(0.02 / 2_000.0)
-_LOG_MORE_SOLD: Final = -0.7
-_LOG_RISE: Final = -1.0
-_LOG_BOTH: Final = -3.0
-_LOG_IMPOSSIBLE: Final = -7.0
-
-
-class Article(NamedTuple):
-    """What a unit of a SKU weighs."""
-
-    sku: str
-    unit_g: float
-    sd_g: float
-
-
-@dataclass(frozen=True, slots=True)
-class SlotPlan:
-    """What lies on a slot, how many fit, and what may be taken for it by mistake."""
-
-    slot: str
-    article: Article
-    capacity: int
-    neighbours: tuple[Article, ...] = ()
 
 
 class Decision(NamedTuple):
@@ -96,36 +71,6 @@ class Decision(NamedTuple):
     why: str = ""
 
 
-@dataclass(slots=True)
-class SlotMemory:
-    """What must outlive a restart: the count, the weight that it belongs to, and foreign articles."""
-
-    on_shelf: int
-    baseline_g: float | None = None
-    noise_g: float = NOISE_FIRST_G
-    foreign: dict[str, int] = field(default_factory=dict)
-    load_g: float = 0.0
-    """What was told as ``unknown`` and still lies there: a bag, as a rule, that will go away again."""
-
-
-class _Guess(NamedTuple):
-    own: int
-    other: Mapping[str, int]
-    residual_sd: float
-    log_weight: float
-    load_g: float = 0.0
-
-
-class _Foreign(NamedTuple):
-    """A part of a difference that is not the slot's own article: one of a neighbour's, or a load that left."""
-
-    other: Mapping[str, int]
-    grams: float
-    variance: float
-    log_prior: float
-    load_g: float = 0.0
-
-
 class _Rise(NamedTuple):
     id: str
     t_ms: int
@@ -140,6 +85,13 @@ class _Plateau:
     start_ms: int
     mean_g: float
     samples: int
+
+    def join(self, before: "_Plateau") -> None:
+        """The same load as ``before``: a hand came between, or shifted it a little."""
+        samples = before.samples + self.samples
+        self.mean_g = (before.mean_g * before.samples + self.mean_g * self.samples) / samples
+        self.samples = samples
+        self.start_ms = before.start_ms
 
 
 class SlotTracker:
@@ -249,14 +201,21 @@ class SlotTracker:
         assert memory.baseline_g is not None
         delta = plateau.mean_g - memory.baseline_g
         noise_sd = self._mean_sd(plateau.samples, self._baseline_samples)
-        guess, conf = self._explain(delta, noise_sd)
+        explanation = explain(delta, noise_sd, self._plan, memory)
         if previous is not None:
             beside = plateau.mean_g - previous.mean_g
-            guess_beside, conf_beside = self._explain(beside, self._mean_sd(plateau.samples, previous.samples))
-            if guess_beside is not None and (guess is None or guess_beside.log_weight > guess.log_weight):
-                return self._accept_beside(t_ms, plateau, previous, guess_beside, beside, conf_beside)
+            beside_sd = self._mean_sd(plateau.samples, previous.samples)
+            explanation_beside = explain(beside, beside_sd, self._plan, memory)
+            if self._is_creep(explanation_beside, beside):
+                plateau.join(previous)
+                return []
+            if self._is_likelier_beside(explanation_beside, explanation, previous, t_ms):
+                return self._accept_beside(t_ms, plateau, previous, explanation_beside, beside)
+        guess, conf, _ = explanation
         age_ms = t_ms - plateau.start_ms
         if guess is None:
+            if self._is_creep(explanation, delta):
+                return self._absorb(plateau, age_ms)
             return self._give_up(t_ms, plateau, delta, age_ms)
         if not self._is_clear(guess, plateau, t_ms, age_ms):
             return []
@@ -267,36 +226,59 @@ class SlotTracker:
         return decisions
 
     def _accept_beside(
-        self, t_ms: int, plateau: _Plateau, previous: _Plateau, guess: _Guess, delta: float, conf: float
+        self, t_ms: int, plateau: _Plateau, previous: _Plateau, explanation: Explanation, delta: float
     ) -> list[Decision]:
         """Something was sold beside a bag that still lies there: the baseline moves along under it."""
         memory = self.memory
         assert memory.baseline_g is not None
-        if guess.load_g:
-            return []
-        decision = self._event(guess, plateau.start_ms, t_ms, delta, conf)
+        assert explanation.guess is not None
+        decision = self._event(explanation.guess, plateau.start_ms, t_ms, delta, explanation.conf)
         memory.baseline_g += delta
         plateau.start_ms = previous.start_ms
         return [decision]
 
-    def _is_clear(self, guess: _Guess, plateau: _Plateau, t_ms: int, age_ms: int) -> bool:
+    def _is_likelier_beside(self, beside: Explanation, whole: Explanation, previous: _Plateau, t_ms: int) -> bool:
+        """Whether a sale or its return explains the last step, and better than one change the whole way.
+
+        Less that lies there than a moment ago, but more than on the baseline: something was taken while a load or a
+        refill was not decided yet. A rise beside a load is mostly more of that load.
+        """
+        guess = beside.guess
+        if guess is None or guess.load_g or guess.is_swap:
+            return False
+        if guess.residual_sd > SURE_DROP_SD and previous.samples < WINDOW + DROP_CONFIRM_SAMPLES:
+            return False
+        if guess.rises:
+            if self._sale_for(guess.own, t_ms) is None:
+                return False
+        elif whole.guess is not None and whole.guess.rises:
+            return True
+        return whole.guess is None or guess.log_weight > whole.guess.log_weight
+
+    def _is_clear(self, guess: Guess, plateau: _Plateau, t_ms: int, age_ms: int) -> bool:
         """Whether to decide now or to look longer."""
+        if guess.is_swap:
+            return age_ms >= SWAP_CONFIRM_MS
         if self._away:
             return age_ms >= AWAY_CONFIRM_MS
-        rises = guess.own > 0 or (guess.own == 0 and any(n > 0 for n in guess.other.values()))
-        if not rises:
-            return guess.residual_sd <= SURE_DROP_SD or plateau.samples >= WINDOW + DROP_CONFIRM_SAMPLES
-        if self._sale_for(guess.own, t_ms) is not None:
+        if not guess.rises or self._sale_for(guess.own, t_ms) is not None:
             return guess.residual_sd <= SURE_DROP_SD or plateau.samples >= WINDOW + DROP_CONFIRM_SAMPLES
         fits = self.memory.on_shelf + guess.own <= self._plan.capacity and not guess.other
         return (fits and guess.residual_sd <= SURE_RISE_SD) or age_ms >= RISE_CONFIRM_MS
 
+    def _is_creep(self, explanation: Explanation, delta: float) -> bool:
+        return explanation.is_nothing or (
+            explanation.guess is None and abs(delta) < ABSORB_SHARE * self._plan.article.unit_g
+        )
+
+    def _absorb(self, plateau: _Plateau, age_ms: int) -> list[Decision]:
+        """Creep, or a unit exchanged for another: the baseline goes there when it stays."""
+        if age_ms >= ABSORB_CONFIRM_MS:
+            self._rebase(plateau)
+        return []
+
     def _give_up(self, t_ms: int, plateau: _Plateau, delta: float, age_ms: int) -> list[Decision]:
-        """Nothing explains the difference: small ones are creep, others are told when they stay."""
-        if abs(delta) < _ABSORB_SHARE * self._plan.article.unit_g:
-            if age_ms >= ABSORB_CONFIRM_MS:
-                self._rebase(plateau)
-            return []
+        """Nothing explains the difference: it is told with its grams when it stays."""
         if age_ms < UNKNOWN_CONFIRM_MS:
             return []
         self._rebase(plateau)
@@ -308,7 +290,7 @@ class SlotTracker:
         kind = EventKind.UNKNOWN
         return Decision(self._new_id(), start_ms, t_ms, slot, kind, 0, round(delta, 1), round(conf, 3), on_shelf)
 
-    def _load_gone(self, guess: _Guess, start_ms: int, t_ms: int, delta: float, conf: float) -> list[Decision]:
+    def _load_gone(self, guess: Guess, start_ms: int, t_ms: int, delta: float, conf: float) -> list[Decision]:
         """The unknown load left: its grams are taken back by a second ``unknown``."""
         if not guess.load_g:
             return []
@@ -321,7 +303,7 @@ class SlotTracker:
         self._pending = None
         self._away = False
 
-    def _event(self, guess: _Guess, start_ms: int, t_ms: int, delta: float, conf: float) -> Decision:
+    def _event(self, guess: Guess, start_ms: int, t_ms: int, delta: float, conf: float) -> Decision:
         memory = self.memory
         memory.on_shelf = max(0, memory.on_shelf + guess.own)
         for sku, n in guess.other.items():
@@ -337,14 +319,15 @@ class SlotTracker:
             memory.on_shelf, guess.other, of, why,
         )  # fmt: skip
 
-    def _kind(self, guess: _Guess, t_ms: int, delta: float) -> tuple[EventKind, str, str]:
+    def _kind(self, guess: Guess, t_ms: int, delta: float) -> tuple[EventKind, str, str]:
         """Kind of an accepted change, the event that it undoes, and why."""
         why = "while_away" if self._away else ""
         if guess.own == 0:
             return EventKind.ADJUST, "", "misplaced"
         if guess.own < 0:
-            rise, self._rise = self._rise, None
+            rise = self._rise
             if rise is not None and self._undoes(rise, guess.own, delta, t_ms):
+                self._rise = None
                 return EventKind.REMOVE, rise.id, why
             return EventKind.SALE, "", why
         sale = self._sale_for(guess.own, t_ms)
@@ -376,46 +359,6 @@ class SlotTracker:
         """Standard deviation of the difference of two plateau means."""
         each = _MEAN_SD * self.memory.noise_g
         return each * math.sqrt(WINDOW / samples + WINDOW / others)
-
-    def _explain(self, delta: float, noise_sd: float) -> tuple[_Guess | None, float]:
-        """The likeliest hypothesis within ``ACCEPT_SD``, and its probability against all others."""
-        foreign = [_Foreign({}, 0.0, 0.0, 0.0)]
-        for article in self._plan.neighbours:
-            known = self.memory.foreign.get(article.sku, 0) > 0
-            for n, prior in ((1, _LOG_MIXED), (-1, _LOG_MIXED if known else _LOG_MIXED + _LOG_RISE)):
-                foreign.append(_Foreign({article.sku: n}, n * article.unit_g, article.sd_g**2, prior))
-        if self.memory.load_g:
-            foreign.append(_Foreign({}, -self.memory.load_g, 0.0, _LOG_LOAD_GONE, -self.memory.load_g))
-        accepted = [guess for each in foreign if (guess := self._guess(delta, noise_sd, each)) is not None]
-        if not accepted:
-            return None, 0.0
-        best = max(accepted, key=lambda guess: guess.log_weight)
-        if best.log_weight < _LOG_UNKNOWN:
-            return None, 0.0
-        total = math.exp(_LOG_UNKNOWN) + sum(math.exp(guess.log_weight) for guess in accepted)
-        return best, math.exp(best.log_weight) / total
-
-    def _guess(self, delta: float, noise_sd: float, foreign: _Foreign) -> _Guess | None:
-        """The slot's own units that explain what ``foreign`` leaves of the difference, or None."""
-        plan = self._plan
-        rest = delta - foreign.grams
-        own = round(rest / plan.article.unit_g)
-        if own == 0 and not foreign.other and not foreign.load_g:
-            return None
-        sd = math.sqrt(abs(own) * plan.article.sd_g**2 + foreign.variance + noise_sd**2)
-        residual_sd = abs(rest - own * plan.article.unit_g) / sd
-        if residual_sd > ACCEPT_SD:
-            return None
-        log_weight = foreign.log_prior - residual_sd**2 / 2 - math.log(sd * math.sqrt(2 * math.pi))
-        if own < 0:
-            log_weight += _LOG_MORE_SOLD * (-own - 1)
-        elif own > 0:
-            log_weight += _LOG_RISE
-        if own and foreign.other:
-            log_weight += _LOG_BOTH
-        if not 0 <= self.memory.on_shelf + own <= plan.capacity:
-            log_weight += _LOG_IMPOSSIBLE
-        return _Guess(own, foreign.other, residual_sd, log_weight, foreign.load_g)
 
 
 def _shape(window: deque[tuple[int, float]]) -> tuple[float, float, float]:

@@ -1,10 +1,11 @@
 """A synthetic slot: units come and go under noise, drift, hands and bags, with the truth beside it. 5 Hz."""
 
+import math
 import random
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from edge_agent.shelf import Article
+from edge_agent.slot import Article
 
 PERIOD_MS = 200
 COLA = Article("cola", 330.0, 3.0)
@@ -98,19 +99,35 @@ class Trace:
         self.samples.append((self.now_ms, weight_g + drift_g + self._random.gauss(0.0, self.noise_g)))
 
 
-def shopping_day(seed: int, hours: float, *, noise_g: float = 10.0) -> Trace:
-    """Random shoppers: sales, put-backs, restocks when it runs low, hands, 2 % of neighbours' articles."""
+def shopping_day(  # noqa: PLR0913 - keyword-only traits of the day
+    seed: int,
+    hours: float,
+    *,
+    noise_g: float = 10.0,
+    article: Article = COLA,
+    neighbour: Article = TEA,
+    strays: bool = True,
+    bags_per_h: float = 0.0,
+) -> Trace:
+    """Random shoppers: sales, put-backs, restocks when it runs low, hands, 2 % of neighbours' articles (``strays``).
+
+    ``bags_per_h`` bags of 0.2 to 4 kg lie there for 18 s on average; under one in three something is sold.
+    """
     rng = random.Random(seed)
-    trace = Trace(seed=seed, noise_g=noise_g).fill(16)
+    trace = Trace(seed=seed, noise_g=noise_g, article=article, neighbour=neighbour).fill(16)
     trace.settle(10.0)
+    bag_ms = _wait_ms(rng, bags_per_h)
     while trace.now_ms < hours * 3_600_000:
         trace.settle(rng.uniform(8.0, 120.0))
+        if trace.now_ms > bag_ms:
+            _shop_with_a_bag(trace, rng)
+            bag_ms = trace.now_ms + _wait_ms(rng, bags_per_h)
         dice = rng.random()
         if len(trace.items) <= 4:
             trace.restock(rng.randint(8, 14))
         elif dice < 0.1:
             trace.hand(rng.uniform(0.4, 4.0))
-        elif dice < 0.12:
+        elif dice < 0.12 and strays:
             if trace.foreign:
                 trace.take_foreign()
             else:
@@ -120,3 +137,17 @@ def shopping_day(seed: int, hours: float, *, noise_g: float = 10.0) -> Trace:
             if dice > 0.95:
                 trace.settle(rng.uniform(3.0, 12.0)).put_back(1)
     return trace.settle(30.0)
+
+
+def _wait_ms(rng: random.Random, per_h: float) -> float:
+    return rng.expovariate(per_h) * 3_600_000 if per_h else math.inf
+
+
+def _shop_with_a_bag(trace: Trace, rng: random.Random) -> None:
+    trace.hand(0.6)
+    trace.bag_g = rng.uniform(200.0, 4_000.0)
+    trace.settle(3.0 + rng.expovariate(1 / 15.0))
+    if rng.random() < 0.3 and len(trace.items) > 4:
+        trace.take(1).settle(rng.uniform(2.0, 10.0))
+    trace.bag_g = 0.0
+    trace.hand(0.6).settle(rng.uniform(4.0, 20.0))
