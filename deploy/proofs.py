@@ -278,7 +278,12 @@ def _lanes(snapshot: Connection) -> dict[LaneKey, Lane]:
 
 
 def _same_content(lane: Lane, digest: str) -> bool:
-    # Frames given up may have been settled before; then the gateway's sum has left them out, and ours has not.
+    # A lane with a gap of any reason is not compared, because neither side can have the other's sum in general:
+    # - evicted, refused: the gateway's sum has the gap in place of its frames, as ours has, unless some of them were
+    #   settled before without the gateway having heard of it; then ours has both;
+    # - released (this database went back): the gateway's sum still has the frames, which it has deleted, so that it
+    #   cannot take their share out; ours has the gap.
+    # That nothing beyond the gap is missing is proved by I1, and by the digests of readings that are stored.
     return lane.gap_frames > 0 or lane.digest == int(digest, 16)
 
 

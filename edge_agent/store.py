@@ -74,7 +74,12 @@ class FrameStore(Protocol):
         """What waits."""
 
     def sent(self) -> Mapping[str, Sent]:
-        """The running account of each lane that was ever used."""
+        """The running account of each lane that was ever used.
+
+        A gap that was evicted or refused stands in the sum in the place of its frames. One that was released leaves
+        the sum as it was: the frames are deleted, so what they added is not known any more, and the sum of a database
+        that went back cannot be told from here.
+        """
 
     def subscribe(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` from any thread whenever frames were written."""
