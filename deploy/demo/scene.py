@@ -19,6 +19,8 @@ from simulators import plan as plans
 
 EDGE_STOP_S: Final = files.DRAIN_S + 10.0
 SIMULATOR: Final = "simulate"
+GATEWAY_EVERY_S: Final = 1.0
+"""The others do not all load Python while the first chart begins to move."""
 
 
 class Demo:
@@ -31,6 +33,9 @@ class Demo:
         self._broker_due = stack.broker.spec() is not None
         self._started_at: float | None = None
         self._ports: dict[str, int] = {}
+        self._waiting = list(zip(market.STORES, self.outboxes(), strict=True))
+        self._started: list[str] = []
+        self._next_at_s = 0.0
 
     def register(self) -> Access:
         """Tenant, master data and people in the database; files in the state directory. May be repeated."""
@@ -62,20 +67,24 @@ class Demo:
             is_ready=lambda: all(is_open(port) for port in self._ports.values()),
         )
 
-    def start_gateways(self, interrupted: Callable[[], bool]) -> None:
-        """Start a gateway for each store as soon as the shelves answer."""
+    def start_first_gateway(self, interrupted: Callable[[], bool]) -> None:
+        """Start the gateway of the first store as soon as the shelves answer; ``tick`` starts the others."""
         self._say("starting 40 shelves and 6 gateways")
         self._stack.supervisor.wait_ready(SIMULATOR, interrupted=interrupted)
         self._started_at = time.monotonic()
-        folder = self._stack.state.demo
-        for store, outbox in zip(market.STORES, self.outboxes(), strict=True):
-            config = folder / f"{store.gateway}.toml"
-            outbox.file.parent.mkdir(exist_ok=True)
-            config.write_text(files.edge_toml(store, self._ports[store.gateway], folder / "slots.csv", outbox.file))
-            self._stack.start_process(
-                edge_name(store), "edge", "run", "--config", str(config), device=True, stop_s=EDGE_STOP_S
-            )
-        self._stack.supervisor.wait_ready(*map(edge_name, market.STORES), interrupted=interrupted)
+        self._start_next_gateway()
+
+    def _start_next_gateway(self) -> None:
+        store, outbox = self._waiting.pop(0)
+        config = self._stack.state.demo / f"{store.gateway}.toml"
+        slots = self._stack.state.demo / "slots.csv"
+        outbox.file.parent.mkdir(exist_ok=True)
+        config.write_text(files.edge_toml(store, self._ports[store.gateway], slots, outbox.file))
+        self._stack.start_process(
+            edge_name(store), "edge", "run", "--config", str(config), device=True, stop_s=EDGE_STOP_S
+        )
+        self._started.append(edge_name(store))
+        self._next_at_s = time.monotonic() + GATEWAY_EVERY_S
 
     def outboxes(self) -> list[Outbox]:
         """The files in which the gateways keep what is not committed, in the order of the stores."""
@@ -83,9 +92,11 @@ class Demo:
         return [Outbox(market.TENANT, store.gateway, folder / store.gateway / "outbox.db") for store in market.STORES]
 
     def tick(self) -> None:
-        """Tell what the story has come to; kill the broker when it is due."""
+        """Start the next gateway, tell what the story has come to, kill the broker when it is due."""
         if self._started_at is None:
             return
+        if self._waiting and time.monotonic() >= self._next_at_s:
+            self._start_next_gateway()
         at_s = time.monotonic() - self._started_at
         while self._lines and at_s >= self._lines[0].at_s:
             self._say(self._lines.pop(0).text)
@@ -95,7 +106,7 @@ class Demo:
 
     def stop_gateways(self) -> None:
         """Stop reading shelves; what the gateways hold is handed over first, while the dataflow still runs."""
-        self._stack.supervisor.stop(*map(edge_name, market.STORES))
+        self._stack.supervisor.stop(*self._started)
         self._stack.supervisor.stop(SIMULATOR)
 
 

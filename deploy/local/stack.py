@@ -1,7 +1,8 @@
 """The local stack: what runs, in which order, and what each process is told.
 
-database -> migrations -> broker -> stream, API, worker -> (the demo's simulators and gateways). Stopped backwards, so
-that gateways can hand over what they hold while there is still somebody to commit it.
+broker, database -> migrations -> stream -> gateways, with API and simulators as early as may be, since Python takes
+its time to load each of them. Stopped backwards, so that gateways hand over what they hold while somebody is there to
+commit it.
 """
 
 import os
@@ -20,7 +21,6 @@ from deploy.local.postgres import Postgres
 from deploy.local.process import ProcessSpec
 from deploy.local.state import StateDir, StateLock, load_secrets, open_state
 from deploy.local.supervisor import Service, Supervisor
-from deploy.migrations import upgrade
 
 PROCESSES: Final = ("stream", "api", "worker")
 _PORTS: Final = ("postgres", "broker", "http", *PROCESSES)
@@ -78,35 +78,43 @@ class Stack:
 
     def start_services(self, interrupted: Callable[[], bool]) -> None:
         """Database with its schema, and broker. Raises UserError."""
-        if self.postgres is not None:
-            self._say("starting the database")
-            self.supervisor.start(Service(self.postgres.spec(), self.postgres.prepare))
-            self.supervisor.wait_ready("postgres", interrupted=interrupted)
-            if interrupted():
-                return
-            self.postgres.create_database()
-        self._say("bringing the schema up to date")
-        upgrade(self.dsn)
+        self.launch_services()
+        self.wait_services(interrupted)
+
+    def launch_services(self) -> None:
+        """Start database and broker, and wait for neither: what need not wait for them can start meanwhile."""
         spec = self.broker.spec()
         if spec is not None:
             self._say(f"starting the broker ({self.broker.kind})")
             self.supervisor.start(Service(spec, self.broker.prepare))
+        if self.postgres is not None:
+            self._say("starting the database")
+            self.supervisor.start(Service(self.postgres.spec(), self.postgres.prepare))
+
+    def wait_services(self, interrupted: Callable[[], bool]) -> None:
+        """Wait for database and broker, and bring the schema up to date. Raises UserError."""
+        from deploy.migrations import upgrade  # noqa: PLC0415 - takes a second to load, while the database starts
+
+        if self.postgres is not None:
+            self.supervisor.wait_ready("postgres", interrupted=interrupted)
+            if interrupted():
+                return
+            self.postgres.create_database()
+        upgrade(self.dsn)
+        if self.broker.spec() is not None:
             self.supervisor.wait_ready("broker", interrupted=interrupted)
 
-    def start_processes(self) -> None:
-        """Dataflow, API and worker, all at once; ``wait_processes`` says when they serve."""
-        self._say("starting the dataflow, the API and the worker")
-        arguments = {
-            "stream": ("stream", "run"),
-            "api": ("api", "run", "--host", LOOPBACK, "--port", str(self.ports["http"])),
-            "worker": ("worker", "run"),
-        }
-        for name, command in arguments.items():
-            self.start_process(name, *command)
+    def start_api(self) -> None:
+        """Start the API, which waits for the database by itself."""
+        self.start_process("api", "api", "run", "--host", LOOPBACK, "--port", str(self.ports["http"]))
 
-    def wait_processes(self, interrupted: Callable[[], bool]) -> None:
-        """Wait until dataflow, API and worker serve. Raises UserError."""
-        self.supervisor.wait_ready(*PROCESSES, interrupted=interrupted)
+    def start_stream(self) -> None:
+        """Start the dataflow; the database must be there."""
+        self.start_process("stream", "stream", "run")
+
+    def start_worker(self) -> None:
+        """Start the background jobs; the database must be there."""
+        self.start_process("worker", "worker", "run")
 
     def start_process(
         self,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import psycopg
@@ -15,7 +15,6 @@ from rich.console import Console
 from contracts import logs
 from contracts.errors import UserError
 from deploy.demo import market
-from deploy.demo.scene import Demo
 from deploy.local.closing import Summary, drain, summarise
 from deploy.local.figures import read_counts, scrape
 from deploy.local.interrupts import Interrupts
@@ -23,7 +22,9 @@ from deploy.local.outboxes import written
 from deploy.local.panel import Screen, View
 from deploy.local.stack import Stack
 from deploy.local.state import StateDir
-from deploy.verify import verify
+
+if TYPE_CHECKING:
+    from deploy.demo.scene import Demo
 
 TICK_S: Final = 0.2
 FIGURES_EVERY_S: Final = 1.0
@@ -63,7 +64,7 @@ class _Session:
         self._view = view
         self._stack = Stack(options.state, screen.say)
         _log_to_file(self._stack.state)
-        self._demo = Demo(self._stack, screen.say) if options.demo else None
+        self._demo: Demo | None = None
         self._tenant = market.TENANT if options.demo else ""
         self._connection: psycopg.Connection | None = None
         self._figures_at = 0.0
@@ -93,18 +94,21 @@ class _Session:
         return 0 if summary.is_ok else BROKEN
 
     def _start(self, interrupted: Callable[[], bool]) -> None:
-        stack, demo = self._stack, self._demo
-        stack.start_services(interrupted)
-        if interrupted():
-            return
-        # Python takes its time to load all of them: everything that need not wait for another starts at once.
+        """Start what the first reading on the page needs, in the order that shows it soonest; the rest follows."""
+        stack = self._stack
+        stack.launch_services()
+        stack.start_api()
+        demo = self._demo = self._load_demo()
         if demo:
             demo.start_shelves()
-        stack.start_processes()
+        stack.wait_services(interrupted)
+        if interrupted():
+            return
+        stack.start_stream()
         access = demo.register() if demo else None
         if demo:
-            demo.start_gateways(interrupted)
-        stack.wait_processes(interrupted)
+            demo.start_first_gateway(interrupted)
+        stack.supervisor.wait_ready("stream", "api", interrupted=interrupted)
         if interrupted():
             return
         if access:
@@ -112,6 +116,14 @@ class _Session:
         else:
             info = stack.publish()
         self._screen.begin(info)
+        stack.start_worker()
+
+    def _load_demo(self) -> "Demo | None":
+        if not self._options.demo:
+            return None
+        from deploy.demo.scene import Demo  # noqa: PLC0415 - takes a second to load, while the database starts
+
+        return Demo(self._stack, self._screen.say)
 
     def _tick(self) -> None:
         supervisor = self._stack.supervisor
@@ -157,6 +169,8 @@ class _Session:
             total = written(self._demo.outboxes())
         counts = drain(self._database(), self._tenant, total.readings if total else 0)
         self._read_figures()
+        from deploy.verify import verify  # noqa: PLC0415 - takes a second to load, and only the end needs it
+
         self._screen.say("verifying")
         report = verify(self._stack.dsn, total.accounts if total else ())
         broken = [f"{one.invariant} {one.where}: {one.what}" for one in report.broken]
