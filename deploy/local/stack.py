@@ -58,6 +58,7 @@ class Stack:
             )
         self.dsn = self.postgres.dsn() if self.postgres else environ[DSN_VARIABLE]
         self.broker: Broker = self._choose_broker()
+        self._silent: set[str] = set()  # processes that serve no /healthz
         self.supervisor = Supervisor()
         self.started_at = datetime.now(UTC)
 
@@ -131,6 +132,8 @@ class Stack:
         if name not in self.metrics:
             self.metrics |= assign([name], self.state.ports_file)
         port = self.metrics[name]
+        if is_ready is not None:
+            self._silent.add(name)
         self.supervisor.start(
             Service(
                 ProcessSpec(
@@ -154,7 +157,7 @@ class Stack:
             api_url=self.api_url,
             secret=self.secrets.signing,
             started_at=self.started_at.isoformat(),
-            metrics=self.metrics,
+            metrics={name: port for name, port in self.metrics.items() if name not in self._silent},
             pids={SUPERVISOR: os.getpid(), **self.supervisor.pids()},
             tenant=tenant,
             logins=logins or [],
