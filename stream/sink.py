@@ -84,13 +84,32 @@ class SinkPartition(StatefulSinkPartition[Facts, None]):
             if self._committed_at:
                 metrics.EPOCH_S.observe(started - self._committed_at)
             self._committed_at = started
+        again = [each.again for each in facts if each.again]
+        if again and (parts or self._is_ours()):
+            for told in again:
+                for address, watermarks in told.items():
+                    self._acks.tell(address, watermarks)
         for each in facts:
             metrics.DUPLICATES.inc(each.duplicates)
             metrics.AHEAD.inc(each.ahead)
             for reason, count in each.strays.items():
                 metrics.QUARANTINED.labels(reason).inc(count)
-            for address, watermarks in each.again.items():
-                self._acks.tell(address, watermarks)
+
+    def _is_ours(self) -> bool:
+        """Whether the watermarks that we remember may be told again; False while the database is away.
+
+        Who took our buckets moves them on: all that comes is ahead of us then, so no commit would tell us that we are
+        fenced off. Raises FenceLostError.
+        """
+        try:
+            self._writer.check_fence()
+        except UnavailableError as error:
+            log.warning("ack_withheld", error=str(error).splitlines()[0] if str(error) else "")
+            return False
+        except FenceLostError as error:
+            log.error("fence_lost", error=str(error))  # noqa: TRY400 - an outcome, not a fault of ours
+            raise
+        return True
 
     def _commit(self, parts: list[Part]) -> list[Epoch]:
         """Write the parts, in one transaction unless the database refuses some of them; returns what was written."""

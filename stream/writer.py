@@ -119,6 +119,18 @@ class Writer:
             raise UnavailableError(str(error).strip()) from error
         return epoch
 
+    def check_fence(self) -> None:
+        """Find out whether the buckets are still ours, in an epoch that commits nothing.
+
+        Raises FenceLostError, or UnavailableError when the database cannot say.
+        """
+        try:
+            self._hold_fence(self._connect().cursor())
+        except psycopg.Error as error:
+            _translate(error)
+        finally:
+            self._roll_back()
+
     def _fill_ahead(self, parts: list[Part]) -> tuple[str, Epoch] | None:
         """Complete the transaction in which readings were sent ahead; None when there is none, or it broke."""
         ahead, self._ahead = self._ahead, None
