@@ -32,6 +32,11 @@ REFILLS_MAX: Final = 4
 TOPICS_CACHED_MAX: Final = 200_000
 _PUBACK: Final = np.dtype([("head", ">u2"), ("mid", ">u2")])
 _PUBACK_HEAD: Final = 0x4002
+_PUBLISH: Final = int(MessageType.PUBLISH)
+_QOS: Final = 0x06
+"""Bits of a PUBLISH's first byte."""
+_PUBLISH_MIN_BYTES: Final = 6
+"""Head, length, an empty topic, a packet id."""
 
 
 class Received(NamedTuple):
@@ -214,12 +219,27 @@ class _IngestClient(Client):
         del max_packets
         self._refills = REFILLS_MAX
         while self._sock is not None:
+            if self._in_packet["command"] == 0:
+                self._receive_whole()
             rc = self._packet_read()
             if rc == MQTTErrorCode.MQTT_ERR_AGAIN:
                 return MQTTErrorCode.MQTT_ERR_SUCCESS
             if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return self._loop_rc_handle(rc)
         return MQTTErrorCode.MQTT_ERR_NO_CONN
+
+    def _receive_whole(self) -> None:
+        """Hand on the messages that lie whole in the buffer; whatever else is next there goes paho's way."""
+        buffer, at = self._buffer, self._at
+        while (found := whole_publish(buffer, at)) is not None:
+            topic_at, mid_at, end = found
+            mid = buffer[mid_at] << 8 | buffer[mid_at + 1]
+            self._receive(self._topic(buffer[topic_at:mid_at]), buffer[mid_at + 2 : end], mid, self)
+            at = end
+        if at > self._at:
+            self._at = at
+            with self._msgtime_mutex:
+                self._last_bytes_received = time.monotonic()
 
     def _sock_recv(self, bufsize: int) -> bytes:
         at, buffer = self._at, self._buffer
@@ -236,14 +256,44 @@ class _IngestClient(Client):
     def _handle_publish(self) -> MQTTErrorCode:
         packet = self._in_packet["packet"]
         topic_end = 2 + (packet[0] << 8 | packet[1])
-        name = bytes(packet[2:topic_end])
+        if self._in_packet["command"] & _QOS:
+            mid = packet[topic_end] << 8 | packet[topic_end + 1]
+            self._receive(self._topic(bytes(packet[2:topic_end])), bytes(packet[topic_end + 2 :]), mid, self)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _topic(self, name: bytes) -> str:
         topic = self._topics.get(name)
         if topic is None:
             if len(self._topics) >= TOPICS_CACHED_MAX:
                 self._topics.clear()
             # The decoder refuses what is not a topic of ours, so nothing is lost by replacing what is not UTF-8.
             topic = self._topics[name] = name.decode(errors="replace")
-        if self._in_packet["command"] & 0x06:
-            mid = packet[topic_end] << 8 | packet[topic_end + 1]
-            self._receive(topic, bytes(packet[topic_end + 2 :]), mid, self)
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
+        return topic
+
+
+def whole_publish(buffer: bytes, at: int) -> tuple[int, int, int] | None:
+    """Where topic, packet id and end of the PUBLISH at ``at`` lie (MQTT 3.1.1, section 3.3).
+
+    None when the packet there is another one, has no packet id (QoS 0), is not all there, or makes no sense.
+    """
+    available = len(buffer)
+    if available - at < _PUBLISH_MIN_BYTES or buffer[at] & 0xF0 != _PUBLISH or not buffer[at] & _QOS:
+        return None
+    length, at = buffer[at + 1], at + 2
+    if length & 0x80:
+        length &= 0x7F
+        for shift in (7, 14, 21):
+            if at == available:
+                return None
+            byte = buffer[at]
+            length |= (byte & 0x7F) << shift
+            at += 1
+            if not byte & 0x80:
+                break
+        else:
+            return None
+    end = at + length
+    if end > available or length < _PUBLISH_MIN_BYTES - 2:
+        return None
+    mid_at = at + 2 + (buffer[at] << 8 | buffer[at + 1])
+    return (at + 2, mid_at, end) if mid_at + 2 <= end else None
