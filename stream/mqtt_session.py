@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -77,10 +78,12 @@ class MqttSession:
 
     def take(self, most: int) -> list[Received]:
         """At most ``most`` waiting messages, in order of receipt. Never blocks."""
-        queue = self._queue
-        count = min(most, len(queue))
-        taken = [queue.popleft() for _ in range(count)]
-        if count:
+        taken: list[Received] = []
+        # The connection's thread may empty the queue meanwhile, when the broker is lost.
+        with suppress(IndexError):
+            while len(taken) < most:
+                taken.append(self._queue.popleft())
+        if taken:
             self._room.set()
         return taken
 

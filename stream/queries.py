@@ -58,6 +58,10 @@ KEEPALIVE: Final = """
 SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
        set_config('tcp_keepalives_count', '2', false)
 """
+WATERMARK: Final = """
+SELECT seq FROM ingest_watermark
+WHERE (tenant_id, gateway_id, lane, ep) = (%(tenant)s, %(gateway)s, %(lane)s, %(ep)s)
+"""
 TRANSACTION_STATUS: Final = "SELECT pg_xact_status(%(id)s::xid8)"
 
 # ------------------------------------------------------------------ the epoch

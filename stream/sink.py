@@ -75,11 +75,10 @@ class SinkPartition(StatefulSinkPartition[Facts, None]):
         """
         facts, self._facts = self._facts, []
         parts, self._parts = self._parts, []
+        epochs: list[Epoch] = []
         if parts:
             started = time.perf_counter()
-            for epoch in self._commit(parts):
-                self._count(epoch)
-                self._tell(epoch)
+            epochs = self._commit(parts)
             metrics.COMMIT_S.observe(time.perf_counter() - started)
             if self._committed_at:
                 metrics.EPOCH_S.observe(started - self._committed_at)
@@ -89,6 +88,10 @@ class SinkPartition(StatefulSinkPartition[Facts, None]):
             for told in again:
                 for address, watermarks in told.items():
                     self._acks.tell(address, watermarks)
+        # After what is told again, which may be of an incarnation that this epoch closed.
+        for epoch in epochs:
+            self._count(epoch)
+            self._tell(epoch)
         for each in facts:
             metrics.DUPLICATES.inc(each.duplicates)
             metrics.AHEAD.inc(each.ahead)

@@ -9,7 +9,7 @@ import psycopg
 import structlog
 
 from stream import queries
-from stream.epoch import COPY_HEADER, COPY_TRAILER, Epoch, Part, build, dirty_ranges, pack
+from stream.epoch import COPY_HEADER, COPY_TRAILER, Epoch, Move, Part, build, dirty_ranges, pack
 from stream.facts import Columns, join_columns
 from stream.fence import Fence
 from stream.rows import FenceLostError, copy_rows, without_known, write_facts
@@ -100,7 +100,7 @@ class Writer:
         """
         if self._doubtful is not None:
             transaction_id, epoch = self._doubtful
-            if self._was_committed(transaction_id):
+            if self._was_committed(transaction_id, epoch):
                 self._doubtful = None
                 return epoch
             self._doubtful = None
@@ -111,8 +111,10 @@ class Writer:
             _translate(error)
         finally:
             self._alone = False
+        filled = self._connection
+        assert filled is not None
         try:
-            self._connect().commit()
+            filled.commit()
         except psycopg.Error as error:
             self.close()
             self._doubtful = (transaction_id, epoch)
@@ -205,18 +207,31 @@ class Writer:
         except psycopg.Error:
             self.close()
 
-    def _was_committed(self, transaction_id: str) -> bool:
-        """Whether a COMMIT whose answer was lost took place. Raises UnavailableError while that cannot be known."""
+    def _was_committed(self, transaction_id: str, epoch: Epoch) -> bool:
+        """Whether a COMMIT whose answer was lost took place. Raises UnavailableError while that cannot be known.
+
+        Once the transaction is over the watermarks tell, since they moved with the readings or not at all; a restored
+        or promoted server may know the id as that of another transaction. An epoch that moved none has only the id.
+        """
         try:
-            row = self._connect().execute(queries.TRANSACTION_STATUS, {"id": transaction_id}).fetchone()
+            connection = self._connect()
+            row = connection.execute(queries.TRANSACTION_STATUS, {"id": transaction_id}).fetchone()
+            reached = all(_is_reached(connection, move) for move in epoch.moves)
             self._roll_back()
         except psycopg.Error as error:
             self._roll_back()
             raise UnavailableError(str(error).strip()) from error
-        if row is None or row[0] == "in progress":
+        status = None if row is None else row[0]
+        if status == "in progress":
             msg = f"transaction {transaction_id} is still in progress"
             raise UnavailableError(msg)
-        return bool(row[0] == "committed")
+        return reached if epoch.moves else bool(status == "committed")
+
+
+def _is_reached(connection: psycopg.Connection, move: Move) -> bool:
+    place = {"tenant": move.tenant, "gateway": move.gateway, "lane": move.lane, "ep": move.ep}
+    row = connection.execute(queries.WATERMARK, place).fetchone()
+    return row is not None and row[0] >= move.to_seq
 
 
 def _translate(error: Exception) -> NoReturn:

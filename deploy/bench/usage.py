@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -50,11 +51,12 @@ def describe_machine() -> str:
 
 def _family_s(process: psutil.Process) -> float:
     # Children that have ended are in their parent's account of what it waited for.
-    family = [process, *process.children(recursive=True)]
-    return sum(
-        times.user + times.system + times.children_user + times.children_system
-        for times in (member.cpu_times() for member in family)
-    )
+    used_s = 0.0
+    for member in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # it ended since it was listed
+            times = member.cpu_times()
+            used_s += times.user + times.system + times.children_user + times.children_system
+    return used_s
 
 
 def _high_water_bytes(pid: int) -> int:
