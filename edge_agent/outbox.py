@@ -370,13 +370,19 @@ class Outbox:
     def give_up(self, lane: Lane, gap: Gap) -> None:
         """See FrameStore. Raises OutboxFullError."""
         with self._lock:
+            ep = self.ep
             self.write([])
+            if self.ep != ep:
+                return  # the file was found corrupt: there is nothing left to give up
             state = self._state.copy()
             try:
                 with self._transaction() as db:
                     self._replace(db, state, lane, gap)
                     db.execute(queries.PUT_LANE, _lane_row(lane, state.lanes[lane]))
             except sqlite3.DatabaseError as error:
+                if _is_corrupt(error):
+                    self._begin_anew("corrupt", str(error))
+                    return
                 if not _is_full(error):
                     raise
                 msg = f"cannot write {self._path}: {error}"

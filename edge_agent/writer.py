@@ -120,6 +120,8 @@ class OutboxWriter:
             if not self.is_full:
                 log.error("outbox_refused", error=str(error))  # noqa: TRY400 - the message says it
             self.is_full = True
+            # Nothing was written: these memories are still owed, unless newer ones came meanwhile.
+            self._slots = self._slots or slots
             if not self._stopping:
                 time.sleep(RETRY_S)
             return False

@@ -179,6 +179,21 @@ def test_corruption_while_running_names_the_incarnation_that_was_lost(
     assert (first.prev.ep, first.prev.seq) == (lost, 2_000)
 
 
+def test_corruption_met_while_giving_up_frames_begins_anew(open_outbox: Callable[..., Outbox], tmp_path: Path) -> None:
+    outbox = open_outbox()
+    outbox.write([tel_entry(float(k), readings=50) for k in range(2_000)])
+    lost = outbox.ep
+    assert outbox._db is not None
+    outbox._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    with (tmp_path / "outbox.db").open("r+b") as file:
+        file.seek(4_096)
+        file.write(random.Random(0).randbytes(1_000_000))
+    outbox._db.execute("PRAGMA shrink_memory").fetchall()
+    outbox.give_up(TEL, Gap(from_=1, to=1_000, reason=GapReason.REFUSED))
+    assert outbox.ep != lost
+    assert outbox.marks()[TEL] == Marks(0, 0)
+
+
 def test_a_platform_that_is_ahead_makes_a_new_incarnation(open_outbox: Callable[..., Outbox], tmp_path: Path) -> None:
     outbox = open_outbox()
     outbox.write([tel_entry(1.0)])
@@ -279,6 +294,7 @@ def test_the_writer_holds_frames_while_the_disk_is_full_and_says_what_it_could_n
     taken = sum(writer.put(tel_entry(float(k), readings=2)) for k in range(60))
     assert taken == 50
     assert (writer.refused_frames, writer.refused_readings) == (10, 20)
+    writer.keep({"s01-b1": b"memory"})
     writer.start()
     wait_for(lambda: writer.is_full)
     outbox.has_room = True
@@ -286,6 +302,7 @@ def test_the_writer_holds_frames_while_the_disk_is_full_and_says_what_it_could_n
     assert not writer.is_full
     assert writer.stop()
     assert outbox.marks()[TEL].last == 50
+    assert outbox.slots() == {"s01-b1": b"memory"}
     outbox.close()
 
 
