@@ -28,7 +28,7 @@ demo: $(VENV)/.runs
 
 test: system check
 	$(BIN)/pytest -n 2 tests/unit tests/conformance tests/integration $(PYTEST)
-	$(BIN)/pytest tests/system $(PYTEST)
+	$(BIN)/pytest -n 2 tests/system $(PYTEST)
 	$(BIN)/pytest tests/browser $(PYTEST)
 
 check: $(VENV)/.develops

@@ -111,12 +111,12 @@ class _Session:
         stack.supervisor.wait_ready("stream", "api", interrupted=interrupted)
         if interrupted():
             return
+        stack.start_worker()
         if access:
             info = stack.publish(tenant=market.TENANT, logins=access.logins, api_key=access.api_key)
         else:
             info = stack.publish()
         self._screen.begin(info)
-        stack.start_worker()
 
     def _load_demo(self) -> "Demo | None":
         if not self._options.demo:

@@ -114,7 +114,11 @@ def run_stack(state: Path, *options: str) -> Iterator[RunningStack]:
         assert process.wait(STOP_S) == 0, output.read_text()
         assert left_over(pids) == []
     finally:
-        if process.poll() is None:
+        # After a failure: stopped properly too, or the folder would be taken from under a dying database.
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
