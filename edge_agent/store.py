@@ -1,6 +1,6 @@
 """What the sender needs of the place where frames wait: a protocol, and the one in memory.
 
-``outbox.Outbox`` is the other implementation (SQLite); ``MemoryStore`` serves ``replay`` and tests.
+``outbox.Outbox`` is the other implementation (SQLite); ``MemoryStore`` is for clients without a disk, and tests.
 """
 
 import threading
