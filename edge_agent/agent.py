@@ -15,17 +15,17 @@ import structlog
 
 from contracts.errors import UserError
 from contracts.topics import Lane
-from edge_agent.builder import FrameBuilder, Reading, event_frame, ulid
+from edge_agent.bus.modbus import ModbusBus
+from edge_agent.bus.poller import Poller
+from edge_agent.bus.registers import Decoded
+from edge_agent.bus.report import Reporter
 from edge_agent.clock import Clock, machine_id
-from edge_agent.inference import Inference, Inferred
-from edge_agent.modbus import ModbusBus
-from edge_agent.outbox import Entry, Outbox, OutboxFullError
-from edge_agent.poller import Poller
-from edge_agent.registers import Decoded
-from edge_agent.report import Reporter
-from edge_agent.sender import Sender
+from edge_agent.outbox.builder import FrameBuilder, Reading, event_frame, ulid
+from edge_agent.outbox.file import Entry, Outbox, OutboxFullError
+from edge_agent.outbox.writer import OutboxWriter
 from edge_agent.settings import Settings
-from edge_agent.writer import OutboxWriter
+from edge_agent.shelf.inference import Inference, Inferred
+from edge_agent.uplink.sender import Sender
 
 MEMORIES_EVERY_S: Final = 60.0
 IDLE_S: Final = 1.0

@@ -15,9 +15,9 @@ import typer
 from contracts.errors import UserError
 
 if TYPE_CHECKING:
-    from edge_agent.account import OutboxAccount
-    from edge_agent.settings import Bus
-    from edge_agent.survey import Checked
+    from edge_agent.bus.survey import Checked
+    from edge_agent.outbox.account import OutboxAccount
+    from edge_agent.tables import Bus
 
 METRICS_PORT: Final = "SHELFPULSE_METRICS_PORT"
 LOG_FORMAT: Final = "SHELFPULSE_LOG_FORMAT"
@@ -76,7 +76,7 @@ def check(*, config: ConfigOption, json_: JsonOption = False) -> None:
 
     Exits with 1 when a device is silent or lacks a register.
     """
-    from edge_agent import survey  # noqa: PLC0415
+    from edge_agent.bus import survey  # noqa: PLC0415
     from edge_agent.settings import load  # noqa: PLC0415
 
     settings = load(config)
@@ -111,7 +111,7 @@ def scan(
     """Find the units on a bus: each is asked for one register."""
     from rich.progress import track  # noqa: PLC0415
 
-    from edge_agent import survey  # noqa: PLC0415
+    from edge_agent.bus import survey  # noqa: PLC0415
 
     units = range(first, last + 1)
     answers = survey.scan(_bus(config, bus, tcp), units)
@@ -135,7 +135,7 @@ def outbox(
     json_: JsonOption = False,
 ) -> None:
     """What waits, what was ever written, and which gaps were declared; also while the agent runs."""
-    from edge_agent import account  # noqa: PLC0415
+    from edge_agent.outbox import account  # noqa: PLC0415
 
     if file is None:
         if config is None:
@@ -160,7 +160,7 @@ def infer(
     start: Annotated[Path | None, typer.Option(help="Units at the beginning: {slot: units}.")] = None,
 ) -> None:
     """Infer sales and restocks from a recorded trace of weights."""
-    from edge_agent import infer as offline  # noqa: PLC0415
+    from edge_agent.shelf import offline  # noqa: PLC0415
 
     try:
         with out.open("w", encoding="utf-8") as lines:
@@ -188,7 +188,8 @@ def _metrics_port() -> int:
 
 
 def _bus(config: Path | None, name: str | None, tcp: str | None) -> "Bus":
-    from edge_agent.settings import TcpBus, load  # noqa: PLC0415
+    from edge_agent.settings import load  # noqa: PLC0415
+    from edge_agent.tables import TcpBus  # noqa: PLC0415
 
     if tcp is not None:
         host, _, port = tcp.rpartition(":")

@@ -4,131 +4,34 @@ Every mistake is a ``UserError`` of one line that names the file and the key (or
 relative to the file that names them.
 """
 
-import csv
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal, NoReturn
+from typing import Final, NoReturn
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from contracts.errors import UserError
-from contracts.ids import CHANNEL_PATTERN, IDENTIFIER_PATTERN
 from contracts.topics import GatewayAddress
-from edge_agent.registers import (
-    BAYS_MAX,
+from edge_agent.bus.registers import (
     PROFILES,
     REGISTER_MAX,
     Function,
     Kind,
     Register,
-    WordOrder,
     expand,
     with_deadbands,
 )
+from edge_agent.slots_file import Slot, read_slots
+from edge_agent.tables import BrokerTable, Bus, DeviceTable, EdgeToml, ReportTable, key_of
 
-Name = Annotated[str, Field(pattern=IDENTIFIER_PATTERN)]
-Period = Annotated[float, Field(gt=0.0, le=86_400.0)]
-SLOTS_MAX: Final = 10_000
 CHANNELS_MAX: Final = 10_000
 """Channels of one gateway, as the platform allows."""
 BROKER_VARIABLES: Final = ("MQTT_URL", "SHELFPULSE_MQTT_URL")
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class BrokerTable(_Table):
-    """Where to send: ``mqtt://`` or, with TLS, ``mqtts://`` [user[:password]@]host[:port]."""
-
-    url: str = ""
-    password_file: Path | None = None
-    ca_file: Path | None = None
-
-
-class OutboxTable(_Table):
-    """The file that keeps what the platform has not committed yet."""
-
-    path: Path = Path("outbox.db")
-    max_mib: Annotated[int, Field(ge=1, le=1_048_576)] = 256
-
-
-class ReportTable(_Table):
-    """When readings are sent and frames closed."""
-
-    heartbeat_s: Annotated[float, Field(ge=1.0, le=3_600.0)] = 10.0
-    frame_readings: Annotated[int, Field(ge=1, le=1_000)] = 50
-    frame_ms: Annotated[int, Field(ge=10, le=60_000)] = 250
-
-
-class TcpBus(_Table):
-    """Modbus TCP: one connection, one request at a time."""
-
-    kind: Literal["tcp"]
-    name: Name
-    host: str
-    port: Annotated[int, Field(ge=1, le=65_535)] = 502
-    timeout_s: Annotated[float, Field(gt=0.0, le=60.0)] = 1.0
-
-
-class RtuBus(_Table):
-    """Modbus RTU on a serial line."""
-
-    kind: Literal["rtu"]
-    name: Name
-    device: str
-    baudrate: Annotated[int, Field(ge=300, le=4_000_000)] = 9_600
-    parity: Literal["N", "E", "O"] = "N"
-    stopbits: Literal[1, 2] = 1
-    timeout_s: Annotated[float, Field(gt=0.0, le=60.0)] = 1.0
-
-
-Bus = TcpBus | RtuBus
-
-
-class RegisterTable(_Table):
-    """A register of a device that no profile knows."""
-
-    metric: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,31}$")]
-    function: Function = Function.INPUT_REGISTERS
-    address: Annotated[int, Field(ge=0, le=REGISTER_MAX)]
-    type: Kind = Kind.UINT16
-    scale: float = 1.0
-    offset: float = 0.0
-    word_order: WordOrder = WordOrder.BIG
-    period_s: Period = 10.0
-    deadband: Annotated[float, Field(ge=0.0)] = 0.0
-
-
-class DeviceTable(_Table):
-    """One Modbus unit on a bus."""
-
-    name: Name
-    bus: Name
-    unit: Annotated[int, Field(ge=1, le=247)]
-    profile: str = "generic"
-    bays: Annotated[int, Field(ge=1, le=BAYS_MAX)] = 4
-    period_s: Period | None = None
-    deadband: dict[str, Annotated[float, Field(ge=0.0)]] = {}
-    register_: Annotated[list[RegisterTable], Field(alias="register")] = []
-
-
-class _EdgeToml(_Table):
-    tenant: Name
-    site: Name
-    gateway: Name
-    slots: Path | None = None
-    drain_s: Annotated[float, Field(ge=0.0, le=3_600.0)] = 0.0
-    broker: BrokerTable = BrokerTable()
-    outbox: OutboxTable = OutboxTable()
-    report: ReportTable = ReportTable()
-    bus: list[Annotated[Bus, Field(discriminator="kind")]] = []
-    device: list[DeviceTable] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,18 +61,6 @@ class Device:
     profile: str
     bays: int
     registers: tuple[Register, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A place on a shelf: which channel weighs it, and what lies there (weights in grams)."""
-
-    name: str
-    channel: str
-    sku: str
-    unit_weight_g: float
-    unit_weight_sd_g: float
-    capacity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +105,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
-def _parse(path: Path) -> _EdgeToml:
+def _parse(path: Path) -> EdgeToml:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -224,22 +115,11 @@ def _parse(path: Path) -> _EdgeToml:
         msg = f"{path}: not TOML: {error}"
         raise UserError(msg) from error
     try:
-        return _EdgeToml.model_validate(raw)
+        return EdgeToml.model_validate(raw)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        msg = f"{path}: {_key(first['loc'])}: {first['msg'].lower()}"
+        msg = f"{path}: {key_of(first['loc'])}: {first['msg'].lower()}"
         raise UserError(msg) from error
-
-
-def _key(location: Iterable[int | str]) -> str:
-    """A key as it stands in the file: ``device[2].unit`` (counted from 1)."""
-    text = ""
-    for part in location:
-        if isinstance(part, int):
-            text += f"[{part + 1}]"
-        elif part not in {"tcp", "rtu"}:  # pydantic names the union's member too
-            text += f".{part}" if text else part
-    return text or "file"
 
 
 def _device(path: Path, position: int, table: DeviceTable, buses: Mapping[str, Bus]) -> Device:
@@ -275,7 +155,7 @@ def _device(path: Path, position: int, table: DeviceTable, buses: Mapping[str, B
     return Device(table.name, table.bus, table.unit, table.profile, table.bays, tuple(registers))
 
 
-def _check_names(path: Path, table: _EdgeToml, devices: Iterable[Device]) -> None:
+def _check_names(path: Path, table: EdgeToml, devices: Iterable[Device]) -> None:
     _check_unique(path, "bus", "name", [bus.name for bus in table.bus])
     _check_unique(path, "device", "name", [device.name for device in table.device])
     _check_unique(path, "device", "unit on its bus", [f"{device.bus}/{device.unit}" for device in table.device])
@@ -340,64 +220,6 @@ def _secret(path: Path, file: Path) -> str:
     if mode & 0o077:
         _fail(path, f"broker.password_file: others can read {file}; chmod 600 it")
     return text
-
-
-SLOT_COLUMNS: Final = ("slot", "channel", "sku", "unit_weight_g", "unit_weight_sd_g", "capacity")
-
-
-class _SlotRow(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    slot: Name
-    channel: Annotated[str, Field(pattern=CHANNEL_PATTERN)]
-    sku: Annotated[str, Field(min_length=1, max_length=64)]
-    unit_weight_g: Annotated[float, Field(gt=0.0, le=1e6, allow_inf_nan=False)]
-    unit_weight_sd_g: Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)] = 0.0
-    capacity: Annotated[int, Field(ge=1, le=100_000)]
-
-
-def read_slots(path: Path, address: GatewayAddress, channels: set[str]) -> list[Slot]:
-    """Slots of this gateway; rows of other gateways are passed over. Raises UserError with the line.
-
-    ``channels`` are those that the devices have: a slot on another one would never see a weight.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"cannot read slots from {path}: {error}"
-        raise UserError(msg) from error
-    reader = csv.DictReader(text.splitlines())
-    missing = [column for column in SLOT_COLUMNS if column not in (reader.fieldnames or ())]
-    if missing:
-        msg = f"{path}, line 1: column {', '.join(missing)} is missing"
-        raise UserError(msg)
-    slots: dict[str, Slot] = {}
-    for row in reader:
-        if any(row.get(key, own) != own for key, own in address._asdict().items()):
-            continue
-        where = f"{path}, line {reader.line_num}"
-        slot = _slot(row, where)
-        if slot.name in slots or any(slot.channel == other.channel for other in slots.values()):
-            msg = f"{where}: slot {slot.name!r} or its channel {slot.channel!r} is there twice"
-            raise UserError(msg)
-        if slot.channel not in channels:
-            msg = f"{where}: no device of this gateway has channel {slot.channel!r}"
-            raise UserError(msg, "bay 1 of shelf s01 is s01-b1.weight_g")
-        slots[slot.name] = slot
-    if len(slots) > SLOTS_MAX:
-        msg = f"{path}: {len(slots)} slots are over {SLOTS_MAX}"
-        raise UserError(msg)
-    return list(slots.values())
-
-
-def _slot(row: Mapping[str, str | None], where: str) -> Slot:
-    try:
-        valid = _SlotRow.model_validate({key: value for key, value in row.items() if value})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        msg = f"{where}: {_key(first['loc'])}: {first['msg'].lower()}"
-        raise UserError(msg) from error
-    return Slot(valid.slot, valid.channel, valid.sku, valid.unit_weight_g, valid.unit_weight_sd_g, valid.capacity)
 
 
 def _fail(path: Path, text: str, cause: BaseException | None = None) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from contracts.errors import UserError
 from contracts.topics import Lane
 from deploy.proofs import Account
-from edge_agent import queries
+from edge_agent.outbox import queries
 
 _READING_LANES = (Lane.TEL, Lane.BULK)
 

@@ -2,8 +2,8 @@
 
 from contracts.frames import PROTOCOL_VERSION, Event, EventFrame, EventKind, TelemetryFrame
 from contracts.topics import Lane
-from edge_agent.builder import UNNUMBERED
-from edge_agent.outbox import Entry
+from edge_agent.outbox.builder import UNNUMBERED
+from edge_agent.outbox.file import Entry
 
 
 def telemetry(value: float, *, ep: str = UNNUMBERED, seq: int = 1, readings: int = 1) -> TelemetryFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from contracts.frames import TelemetryFrame, decode
 from contracts.topics import Lane
-from edge_agent.outbox import Outbox, OutboxFullError
+from edge_agent.outbox.file import Outbox, OutboxFullError
 from tests.integration.edge.frame_makers import tel_entry
 
 LIMIT_BYTES = 300_000

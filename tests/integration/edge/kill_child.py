@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from contracts.topics import Lane
-from edge_agent.outbox import Outbox
+from edge_agent.outbox.file import Outbox
 from tests.integration.edge.frame_makers import tel_entry
 
 outbox = Outbox(Path(sys.argv[1]), machine="machine-1", max_bytes=1 << 30)

@@ -18,7 +18,7 @@ from contracts.errors import UserError
 from contracts.frames import EventFrame, EventKind
 from contracts.topics import GatewayAddress, Lane
 from deploy.local.ports import free_port
-from edge_agent import account
+from edge_agent.outbox import account
 from tests.integration.edge.shelf_server import Shelf, shelf_server
 from tests.integration.edge.tiny_platform import TinyPlatform, tiny_platform
 from tests.integration.edge.waiting import wait_for

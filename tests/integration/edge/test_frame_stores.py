@@ -8,8 +8,8 @@ import pytest
 
 from contracts.frames import Gap, GapReason, decode, digest
 from contracts.topics import Lane
-from edge_agent.outbox import Outbox
-from edge_agent.store import FrameStore, MemoryStore
+from edge_agent.outbox.file import Outbox
+from edge_agent.outbox.store import FrameStore, MemoryStore
 from tests.integration.edge.frame_makers import tel_entry, telemetry
 
 TEL = Lane.TEL

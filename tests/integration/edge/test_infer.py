@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import UserError
-from edge_agent import infer
+from edge_agent.shelf import offline as infer
 from tests.unit.edge.shelf_trace import Trace
 
 SHELF = """\

@@ -6,12 +6,13 @@ import pytest
 
 from contracts.frames import Quality
 from deploy.local.ports import free_port
-from edge_agent import survey
-from edge_agent.modbus import ModbusBus, NoAnswerError, RefusedError
-from edge_agent.plan import Request
-from edge_agent.poller import DeviceReader, Poller
-from edge_agent.registers import PROFILES, Decoded, Function, Kind, Register, expand
-from edge_agent.settings import Device, TcpBus
+from edge_agent.bus import survey
+from edge_agent.bus.modbus import ModbusBus, NoAnswerError, RefusedError
+from edge_agent.bus.plan import Request
+from edge_agent.bus.poller import DeviceReader, Poller
+from edge_agent.bus.registers import PROFILES, Decoded, Function, Kind, Register, expand
+from edge_agent.settings import Device
+from edge_agent.tables import TcpBus
 from tests.integration.edge.shelf_server import Shelf, shelf_server
 from tests.integration.edge.waiting import wait_for
 

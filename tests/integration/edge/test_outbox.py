@@ -17,10 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from contracts.frames import Gap, GapReason, decode, digest
 from contracts.topics import Lane
-from edge_agent import account
-from edge_agent.outbox import Entry, Outbox, OutboxFullError
-from edge_agent.store import Marks
-from edge_agent.writer import OutboxWriter
+from edge_agent.outbox import account
+from edge_agent.outbox.file import Entry, Outbox, OutboxFullError
+from edge_agent.outbox.store import Marks
+from edge_agent.outbox.writer import OutboxWriter
 from tests.integration.edge.frame_makers import event, tel_entry, telemetry
 from tests.integration.edge.waiting import wait_for
 
@@ -285,9 +285,9 @@ class FullOutbox(Outbox):
 def test_the_writer_holds_frames_while_the_disk_is_full_and_says_what_it_could_not_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_agent.writer.QUEUE_MAX", 50)
-    monkeypatch.setattr("edge_agent.writer.GROUP_MAX", 20)
-    monkeypatch.setattr("edge_agent.writer.RETRY_S", 0.01)
+    monkeypatch.setattr("edge_agent.outbox.writer.QUEUE_MAX", 50)
+    monkeypatch.setattr("edge_agent.outbox.writer.GROUP_MAX", 20)
+    monkeypatch.setattr("edge_agent.outbox.writer.RETRY_S", 0.01)
     outbox = FullOutbox(tmp_path / "outbox.db", machine="m", max_bytes=ROOMY)
     outbox.open()
     writer = OutboxWriter(outbox)

@@ -12,10 +12,10 @@ from contracts.frames import GapReason, decode
 from contracts.presence import State
 from contracts.topics import GatewayAddress, Lane
 from edge_agent.clock import SystemClock
-from edge_agent.outbox import Entry, Outbox
-from edge_agent.sender import Sender
+from edge_agent.outbox.file import Entry, Outbox
+from edge_agent.outbox.store import FrameStore, MemoryStore
 from edge_agent.settings import parse_broker
-from edge_agent.store import FrameStore, MemoryStore
+from edge_agent.uplink.sender import Sender
 from tests.integration.edge.frame_makers import event, tel_entry, telemetry
 from tests.integration.edge.tiny_platform import TinyPlatform, tiny_platform
 from tests.integration.edge.waiting import wait_for
@@ -54,7 +54,7 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 @pytest.fixture
 def quick_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     """The waits of the protocol, a thousand times shorter for those who wait in a test."""
-    monkeypatch.setattr("edge_agent.window.STALL_S", (0.3, 0.4, 0.5))
+    monkeypatch.setattr("edge_agent.uplink.window.STALL_S", (0.3, 0.4, 0.5))
 
 
 def all_committed(store: FrameStore) -> Callable[[], bool]:

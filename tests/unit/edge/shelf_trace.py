@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from edge_agent.slot import Article
+from edge_agent.shelf.slot import Article
 
 PERIOD_MS = 200
 COLA = Article("cola", 330.0, 3.0)

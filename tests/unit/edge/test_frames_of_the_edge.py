@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.frames import EventFrame, EventKind, Quality, TelemetryFrame, decode_events, decode_telemetry, encode
-from edge_agent.builder import FrameBuilder, Reading, event_frame, telemetry_frame, ulid
+from edge_agent.bus.registers import Decoded
+from edge_agent.bus.report import Reporter
 from edge_agent.clock import Instant
-from edge_agent.inference import Inference
-from edge_agent.registers import Decoded
-from edge_agent.report import Reporter
-from edge_agent.settings import Slot
-from edge_agent.shelf import Decision
+from edge_agent.outbox.builder import FrameBuilder, Reading, event_frame, telemetry_frame, ulid
+from edge_agent.shelf.inference import Inference
+from edge_agent.shelf.tracker import Decision
+from edge_agent.slots_file import Slot
 from tests.unit.edge.shelf_trace import Trace
 
 NOW = Instant(utc_ms=1_800_000_000_000, mono_ms=50_000, synced=True)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.hypotheses import explain
-from edge_agent.slot import Article, SlotMemory, SlotPlan
+from edge_agent.shelf.hypotheses import explain
+from edge_agent.shelf.slot import Article, SlotMemory, SlotPlan
 
 COLA = Article("cola-330", 350.0, 2.0)
 ZERO = Article("zero-330", 344.0, 2.0)

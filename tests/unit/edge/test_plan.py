@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.plan import RANGE_MAX, Map, Request, learn_refusal, plan
-from edge_agent.registers import Function, Kind, Register
+from edge_agent.bus.plan import RANGE_MAX, Map, Request, learn_refusal, plan
+from edge_agent.bus.registers import Function, Kind, Register
 
 INPUT = Function.INPUT_REGISTERS
 HOLDING = Function.HOLDING_REGISTERS

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from contracts.frames import Quality
 from contracts.ids import is_channel
-from edge_agent.registers import (
+from edge_agent.bus.registers import (
     BAYS_MAX,
     PROFILES,
     Flag,

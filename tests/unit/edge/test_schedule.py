@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.schedule import PARK_MAX_S, Job, Schedule
+from edge_agent.bus.schedule import PARK_MAX_S, Job, Schedule
 
 
 def run(schedule: Schedule, start_s: float, end_s: float) -> list[tuple[float, Job]]:

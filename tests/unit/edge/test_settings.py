@@ -8,7 +8,8 @@ import pytest
 import edge_agent
 from contracts.errors import UserError
 from contracts.topics import GatewayAddress
-from edge_agent.settings import TcpBus, load, parse_broker
+from edge_agent.settings import load, parse_broker
+from edge_agent.tables import TcpBus
 
 EXAMPLE = Path(edge_agent.__file__).parent / "examples" / "edge.toml"
 MINIMAL = """

@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from contracts.frames import EventKind
-from edge_agent.shelf import Decision, SlotTracker
-from edge_agent.slot import Article, SlotMemory, SlotPlan
+from edge_agent.shelf.slot import Article, SlotMemory, SlotPlan
+from edge_agent.shelf.tracker import Decision, SlotTracker
 from tests.unit.edge.shelf_trace import PERIOD_MS, Trace, shopping_day
 
 CAPACITY = 20

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from contracts.acks import AWAITING_PUBACK_MAX, REFUSED_AFTER, STALL_S, UNCOMMITTED_MAX
 from contracts.topics import Lane
-from edge_agent.window import (
+from edge_agent.uplink.window import (
     BULK_UNCOMMITTED_MAX,
     HOLD_MAX_S,
     OFFLINE_AFTER_S,

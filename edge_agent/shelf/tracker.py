@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from contracts.frames import EventKind
-from edge_agent.hypotheses import ABSORB_SHARE, ACCEPT_SD, Explanation, Guess, explain
-from edge_agent.slot import NOISE_FIRST_G, SlotMemory, SlotPlan
+from edge_agent.shelf.hypotheses import ABSORB_SHARE, ACCEPT_SD, Explanation, Guess, explain
+from edge_agent.shelf.slot import NOISE_FIRST_G, SlotMemory, SlotPlan
 
 WINDOW: Final = 7
 BASELINE_MAX: Final = 60

@@ -7,10 +7,10 @@ from typing import Final
 
 import structlog
 
-from edge_agent.modbus import ILLEGAL_ADDRESS, ModbusBus, NoAnswerError, RefusedError
-from edge_agent.plan import Map, Request, learn_refusal, plan
-from edge_agent.registers import Decoded, Function, Register, decode
-from edge_agent.schedule import Job, Schedule
+from edge_agent.bus.modbus import ILLEGAL_ADDRESS, ModbusBus, NoAnswerError, RefusedError
+from edge_agent.bus.plan import Map, Request, learn_refusal, plan
+from edge_agent.bus.registers import Decoded, Function, Register, decode
+from edge_agent.bus.schedule import Job, Schedule
 from edge_agent.settings import Device
 from edge_agent.threads import thread_in_context
 

@@ -9,9 +9,9 @@ from pymodbus.client.base import ModbusBaseSyncClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
-from edge_agent.plan import Request
-from edge_agent.registers import Function
-from edge_agent.settings import Bus, TcpBus
+from edge_agent.bus.plan import Request
+from edge_agent.bus.registers import Function
+from edge_agent.tables import Bus, TcpBus
 
 ILLEGAL_FUNCTION: Final = 1
 ILLEGAL_ADDRESS: Final = 2

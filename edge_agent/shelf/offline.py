@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import UserError
-from edge_agent.shelf import Decision, SlotTracker
-from edge_agent.slot import Article, SlotMemory, SlotPlan
+from edge_agent.shelf.slot import Article, SlotMemory, SlotPlan
+from edge_agent.shelf.tracker import Decision, SlotTracker
 
 TRACE_COLUMNS: Final = ("t_ms", "slot", "weight_g")
 PLAN_COLUMNS: Final = ("slot", "role", "sku", "unit_weight_g", "unit_weight_sd_g", "capacity")

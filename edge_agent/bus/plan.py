@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from edge_agent.registers import Function, Register
+from edge_agent.bus.registers import Function, Register
 
 RANGE_MAX: Final = 125
 """Registers that one request may read (Modbus application protocol 1.1b3, 6.3); coils keep to the same."""

@@ -22,8 +22,8 @@ import structlog
 from contracts.frames import AnyFrame, Gap, GapReason, Previous, digest, encode
 from contracts.presence import OutboxDepth, Sent
 from contracts.topics import Lane
-from edge_agent import queries
-from edge_agent.store import DIGEST_MODULUS, READ_MAX, Marks, Stored, gap_frame
+from edge_agent.outbox import queries
+from edge_agent.outbox.store import DIGEST_MODULUS, READ_MAX, Marks, Stored, gap_frame
 
 EVICTION_ORDER: Final = (Lane.BULK, Lane.TEL, Lane.RSP, Lane.EVT)
 EVICT_TO_SHARE: Final = 0.95

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
-from edge_agent.slot import SlotMemory, SlotPlan
+from edge_agent.shelf.slot import SlotMemory, SlotPlan
 
 ACCEPT_SD: Final = 3.0
 REJECT_SD: Final = 4.5

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from contracts.metrics import unit_for
-from edge_agent.modbus import ModbusBus, NoAnswerError, RefusedError
-from edge_agent.plan import Request
-from edge_agent.poller import DeviceReader
-from edge_agent.registers import Decoded, Function
-from edge_agent.settings import Bus, Device
+from edge_agent.bus.modbus import ModbusBus, NoAnswerError, RefusedError
+from edge_agent.bus.plan import Request
+from edge_agent.bus.poller import DeviceReader
+from edge_agent.bus.registers import Decoded, Function
+from edge_agent.settings import Device
+from edge_agent.tables import Bus
 
 SCAN_TIMEOUT_S: Final = 0.2
 _PROBES: Final = (Function.INPUT_REGISTERS, Function.HOLDING_REGISTERS)

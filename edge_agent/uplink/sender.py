@@ -22,7 +22,11 @@ from contracts.ids import client_id
 from contracts.presence import Presence, State
 from contracts.topics import Down, GatewayAddress, Lane
 from edge_agent.clock import Clock
-from edge_agent.mqtt import (
+from edge_agent.outbox.file import OutboxFullError
+from edge_agent.outbox.store import FrameStore, Stored
+from edge_agent.settings import Broker
+from edge_agent.threads import thread_in_context
+from edge_agent.uplink.mqtt import (
     CONNECT_TIMEOUT_S,
     INVALID_CLIENT_ID,
     NO_SUBSCRIBERS,
@@ -40,11 +44,7 @@ from edge_agent.mqtt import (
     Wake,
     Will,
 )
-from edge_agent.outbox import OutboxFullError
-from edge_agent.settings import Broker
-from edge_agent.store import FrameStore, Stored
-from edge_agent.threads import thread_in_context
-from edge_agent.window import PRIORITY, Watermark, Window, reconnect_delay_s
+from edge_agent.uplink.window import PRIORITY, Watermark, Window, reconnect_delay_s
 
 PRESENCE_S: Final = 15.0
 GREETING_S: Final = 0.5

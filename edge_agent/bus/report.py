@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from contracts.frames import Quality
-from edge_agent.registers import Decoded
+from edge_agent.bus.registers import Decoded
 
 
 class _Sent(NamedTuple):

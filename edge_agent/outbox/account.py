@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contracts.errors import UserError
-from edge_agent import queries
+from edge_agent.outbox import queries
 
 
 class LaneAccount(NamedTuple):

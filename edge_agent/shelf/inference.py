@@ -7,10 +7,10 @@ import msgspec
 
 from contracts.frames import Quality
 from contracts.ids import device_of
-from edge_agent.registers import Decoded
-from edge_agent.settings import Slot
-from edge_agent.shelf import Decision, SlotTracker
-from edge_agent.slot import Article, SlotMemory, SlotPlan
+from edge_agent.bus.registers import Decoded
+from edge_agent.shelf.slot import Article, SlotMemory, SlotPlan
+from edge_agent.shelf.tracker import Decision, SlotTracker
+from edge_agent.slots_file import Slot
 
 
 class _Kept(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from contracts.topics import Lane
-from edge_agent.outbox import Entry, Outbox, OutboxFullError
+from edge_agent.outbox.file import Entry, Outbox, OutboxFullError
 from edge_agent.threads import thread_in_context
 
 GROUP_S: Final = 0.1

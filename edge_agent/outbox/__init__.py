@@ -1,0 +1,1 @@
+"""What keeps every frame until the platform has committed it."""

@@ -1,0 +1,118 @@
+"""The tables of ``edge.toml``, as pydantic checks them. What they mean is in ``settings``."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.ids import IDENTIFIER_PATTERN
+from edge_agent.bus.registers import BAYS_MAX, REGISTER_MAX, Function, Kind, WordOrder
+
+Name = Annotated[str, Field(pattern=IDENTIFIER_PATTERN)]
+Period = Annotated[float, Field(gt=0.0, le=86_400.0)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BrokerTable(_Table):
+    """Where to send: ``mqtt://`` or, with TLS, ``mqtts://`` [user[:password]@]host[:port]."""
+
+    url: str = ""
+    password_file: Path | None = None
+    ca_file: Path | None = None
+
+
+class OutboxTable(_Table):
+    """The file that keeps what the platform has not committed yet."""
+
+    path: Path = Path("outbox.db")
+    max_mib: Annotated[int, Field(ge=1, le=1_048_576)] = 256
+
+
+class ReportTable(_Table):
+    """When readings are sent and frames closed."""
+
+    heartbeat_s: Annotated[float, Field(ge=1.0, le=3_600.0)] = 10.0
+    frame_readings: Annotated[int, Field(ge=1, le=1_000)] = 50
+    frame_ms: Annotated[int, Field(ge=10, le=60_000)] = 250
+
+
+class TcpBus(_Table):
+    """Modbus TCP: one connection, one request at a time."""
+
+    kind: Literal["tcp"]
+    name: Name
+    host: str
+    port: Annotated[int, Field(ge=1, le=65_535)] = 502
+    timeout_s: Annotated[float, Field(gt=0.0, le=60.0)] = 1.0
+
+
+class RtuBus(_Table):
+    """Modbus RTU on a serial line."""
+
+    kind: Literal["rtu"]
+    name: Name
+    device: str
+    baudrate: Annotated[int, Field(ge=300, le=4_000_000)] = 9_600
+    parity: Literal["N", "E", "O"] = "N"
+    stopbits: Literal[1, 2] = 1
+    timeout_s: Annotated[float, Field(gt=0.0, le=60.0)] = 1.0
+
+
+Bus = TcpBus | RtuBus
+
+
+class RegisterTable(_Table):
+    """A register of a device that no profile knows."""
+
+    metric: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,31}$")]
+    function: Function = Function.INPUT_REGISTERS
+    address: Annotated[int, Field(ge=0, le=REGISTER_MAX)]
+    type: Kind = Kind.UINT16
+    scale: float = 1.0
+    offset: float = 0.0
+    word_order: WordOrder = WordOrder.BIG
+    period_s: Period = 10.0
+    deadband: Annotated[float, Field(ge=0.0)] = 0.0
+
+
+class DeviceTable(_Table):
+    """One Modbus unit on a bus."""
+
+    name: Name
+    bus: Name
+    unit: Annotated[int, Field(ge=1, le=247)]
+    profile: str = "generic"
+    bays: Annotated[int, Field(ge=1, le=BAYS_MAX)] = 4
+    period_s: Period | None = None
+    deadband: dict[str, Annotated[float, Field(ge=0.0)]] = {}
+    register_: Annotated[list[RegisterTable], Field(alias="register")] = []
+
+
+class EdgeToml(_Table):
+    """The whole file."""
+
+    tenant: Name
+    site: Name
+    gateway: Name
+    slots: Path | None = None
+    drain_s: Annotated[float, Field(ge=0.0, le=3_600.0)] = 0.0
+    broker: BrokerTable = BrokerTable()
+    outbox: OutboxTable = OutboxTable()
+    report: ReportTable = ReportTable()
+    bus: list[Annotated[Bus, Field(discriminator="kind")]] = []
+    device: list[DeviceTable] = []
+
+
+def key_of(location: Iterable[int | str]) -> str:
+    """A key as it stands in the file: ``device[2].unit`` (counted from 1)."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part + 1}]"
+        elif part not in {"tcp", "rtu"}:  # pydantic names the union's member too
+            text += f".{part}" if text else part
+    return text or "file"
