@@ -29,11 +29,13 @@ from platform_api.pages import routes as page_routes
 from platform_api.pages.rendering import STATIC
 from platform_api.replenishment.routes import router as replenishment_router
 from platform_api.settings import Settings
+from platform_api.telemetry.routes import router as telemetry_router
 from platform_api.tenancy import routes as tenancy_routes
 from platform_api.tenancy.service import identify_with
 
 TAGS: Final = [
-    {"name": "live", "description": "Readings, and what changes as it happens"},
+    {"name": "live", "description": "What changes, as it happens"},
+    {"name": "telemetry", "description": "What was measured, and what was lost on the way"},
     {"name": "inventory", "description": "What lies on the shelves, and what happened there"},
     {"name": "anomalies", "description": "What seems wrong, with its evidence"},
     {"name": "replenishment", "description": "Suggested refills"},
@@ -109,6 +111,7 @@ def _mount(app: FastAPI) -> None:
     guarded = [Depends(BEARER), Depends(COOKIE), Depends(principal, scope="function")]
     for router in (
         live_router,
+        telemetry_router,
         inventory_router,
         anomalies_router,
         replenishment_router,

@@ -13,6 +13,7 @@ from platform_api.kit.db import Tx
 from platform_api.kit.errors import ApiError, not_found
 from platform_api.live import service as live
 from platform_api.live.hub import Hub
+from platform_api.pages.chart import read_chart
 from platform_api.pages.rendering import LANGUAGE_COOKIE, LANGUAGE_COOKIE_AGE_S, locale_of, render
 from platform_api.pages.texts import LANGUAGES, script_texts
 from platform_api.tenancy import service as tenancy
@@ -67,7 +68,7 @@ def show_wall(request: Request, caller: Caller, tx: Tx, language: Language = Non
         "wall": wall.model_dump(mode="json"),
         "texts": script_texts(locale),
         "slot": slot,
-        "chart": None if slot is None else live.read_chart(tx, caller.scope, slot, datetime.now(UTC)),
+        "chart": None if slot is None else read_chart(tx, caller.scope, slot, datetime.now(UTC)),
     }
     return render("wall.html", locale, context)
 
@@ -78,7 +79,7 @@ def show_slot(request: Request, gateway: Identifier, slot: Identifier, caller: C
     found = live.find_slot(tx, caller.scope, gateway, slot)
     if found is None:
         raise not_found("slot")
-    chart = live.read_chart(tx, caller.scope, found, datetime.now(UTC))
+    chart = read_chart(tx, caller.scope, found, datetime.now(UTC))
     return render("slot.html", locale_of(request), {"slot": found, "chart": chart})
 
 

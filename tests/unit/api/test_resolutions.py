@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_api.live.rules import RAW_RANGE_MAX_S, RAW_SCAN_MAX, WIDTH_S, Resolution, choose
+from platform_api.telemetry.rules import RAW_RANGE_MAX_S, RAW_SCAN_MAX, WIDTH_S, Resolution, choose
 
 HOUR = 3_600.0
 DAY = 86_400.0

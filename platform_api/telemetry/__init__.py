@@ -1,0 +1,1 @@
+"""What was measured: readings of any range, what was lost on the way, and exports."""
