@@ -12,7 +12,7 @@ from contracts import logs
 from contracts.errors import UserError
 from contracts.ids import is_identifier
 from contracts.topics import Lane
-from simulators import console, queries, settings
+from simulators import console, queries, settings, slave_play
 from simulators import plan as plans
 from simulators.fleet import Fleet, FleetReport, addresses, clock_offset_ms
 from simulators.fleet_group import FleetOptions
@@ -21,11 +21,14 @@ from simulators.playback import play
 from simulators.raw_load import RawReport, run_raw
 from simulators.replay import load as load_recording
 from simulators.replay import replay as replay_recording
+from simulators.slaves import CountingSlave, ShelfSlave, Slave
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Shelves, stores and fleets that behave like real ones."
 )
 
+UNITS_MAX: Final = 247
+"""Units that a Modbus bus can have."""
 INCOMPLETE: Final = 1
 """Exit code when the deadline came before everything was committed."""
 
@@ -46,6 +49,35 @@ def store(
     Prints one JSON line {"event":"listening","ports":{gateway: port},…} when all ports are open.
     """
     play(plans.load(plan), truth)
+
+
+@app.command()
+def slaves(  # noqa: PLR0913 - each option of a command is a parameter
+    *,
+    shelves: Annotated[int, typer.Option(min=0, max=247, help="Load-cell shelves on each bus, units 1, 2 …")] = 4,
+    bays: Annotated[int, typer.Option(min=1, max=16, help="Bays of a shelf.")] = 4,
+    counters: Annotated[
+        int, typer.Option(min=0, max=247, help="Plain devices after them, of registers that count.")
+    ] = 0,
+    registers: Annotated[int, typer.Option(min=1, max=125, help="Input registers of a plain device.")] = 20,
+    changing: Annotated[int, typer.Option(min=0, max=125, help="How many of them change at each read.")] = 20,
+    buses: Annotated[int, typer.Option(min=1, max=64, help="Buses, each with all these units.")] = 1,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="TCP port of the first bus; 0: free ones.")] = 0,
+    rtu: Annotated[bool, typer.Option(help="Modbus RTU on pseudo terminals instead of TCP.")] = False,
+) -> None:
+    """Serve Modbus slaves that die, get slow or noisy when a line on standard input says so.
+
+    Prints {"event":"listening","ports":[…]} (or "devices":[…]). The lines are in simulators/slave_play.py.
+    """
+    if not 0 < shelves + counters <= UNITS_MAX:
+        msg = f"{shelves + counters} units on a bus: 1 … {UNITS_MAX} can be"
+        raise UserError(msg)
+    units: list[list[Slave]] = [
+        [ShelfSlave(unit, [0.0] * bays) for unit in range(1, shelves + 1)]
+        + [CountingSlave(shelves + k, registers, min(changing, registers)) for k in range(1, counters + 1)]
+        for _ in range(buses)
+    ]
+    slave_play.play(units, rtu=rtu, port=port)
 
 
 @app.command()
