@@ -1,6 +1,7 @@
 """What inventory gives over HTTP. Quantities are units of the SKU, weights grams, times RFC 3339 UTC."""
 
 from datetime import datetime
+from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
@@ -95,3 +96,72 @@ class ShelfEvent(BaseModel):
     synced: bool
     time: datetime
     received_at: datetime
+
+
+class Step(StrEnum):
+    """How wide a step of sell-through is, on the site's own clock."""
+
+    HOUR = "hour"
+    DAY = "day"
+
+
+class SellThrough(BaseModel):
+    """What left and reached the shelves of a site in one hour or day.
+
+    ``sold`` counts units taken, ``put_back`` those of them that were laid back, ``net`` what is left: sales.
+    ``restocked`` is refills less what was removed again.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "start": "2026-01-04T16:00:00Z",
+                    "site": "sh-001",
+                    "sku": "tea-500",
+                    "sold": 31,
+                    "put_back": 2,
+                    "net": 29,
+                    "restocked": 24,
+                }
+            ]
+        }
+    )
+
+    start: datetime
+    site: str
+    sku: str
+    sold: int
+    put_back: int
+    net: int
+    restocked: int
+
+
+class Availability(BaseModel):
+    """On-shelf availability of a SKU at a site: the share of the observed time in which any unit lay there.
+
+    ``since``: when the first of its slots was observed in the range; ``empty_s``: seconds with no unit. ``since`` and
+    ``availability`` are null when no shelf has counted it.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "site": "sh-001",
+                    "sku": "tea-500",
+                    "since": "2026-01-04T16:00:00Z",
+                    "observed_s": 86400.0,
+                    "empty_s": 1800.0,
+                    "availability": 0.9792,
+                }
+            ]
+        }
+    )
+
+    site: str
+    sku: str
+    since: datetime | None
+    observed_s: float
+    empty_s: float
+    availability: float | None

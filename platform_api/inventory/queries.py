@@ -36,3 +36,72 @@ WHERE e.tenant_id = %(tenant_id)s
 ORDER BY e.received_at DESC, e.gateway_id DESC, e.event_id DESC
 LIMIT %(limit)s
 """
+
+# Days and hours are those of the site's own clock. What was put back within the 20 s of a pick is an event of its own,
+# so net sales are the sum.
+SELL_THROUGH = """
+SELECT date_trunc(%(by)s, e.time, s.timezone) AS start, e.site_id, e.sku,
+       -sum(e.units) FILTER (WHERE e.kind = 'sale') AS sold,
+       sum(e.units) FILTER (WHERE e.kind = 'put_back') AS put_back,
+       sum(e.units) FILTER (WHERE e.kind IN ('restock', 'remove')) AS restocked
+FROM shelf_event e JOIN site s USING (tenant_id, site_id)
+WHERE e.tenant_id = %(tenant_id)s
+  AND (%(sites)s::text[] IS NULL OR e.site_id = ANY(%(sites)s))
+  AND (%(site)s::text IS NULL OR e.site_id = %(site)s)
+  AND (%(sku)s::text IS NULL OR e.sku = %(sku)s)
+  AND e.time >= %(since)s AND e.time < %(until)s
+  AND e.kind IN ('sale', 'put_back', 'restock', 'remove')
+GROUP BY 1, 2, 3
+HAVING %(after_start)s::timestamptz IS NULL
+    OR (date_trunc(%(by)s, e.time, s.timezone), e.site_id, e.sku) > (%(after_start)s, %(after_site)s, %(after_sku)s)
+ORDER BY 1, 2, 3
+LIMIT %(limit)s
+"""
+
+# What lay on all slots of a SKU at a site, as a staircase: each event steps by how much its slot's count changed.
+# A slot counts from the first time that it was observed; before it the SKU is not judged by it.
+AVAILABILITY = """
+WITH wanted AS (
+    SELECT DISTINCT t.site_id, t.sku FROM slot t
+    WHERE t.tenant_id = %(tenant_id)s
+      AND (%(sites)s::text[] IS NULL OR t.site_id = ANY(%(sites)s))
+      AND (%(site)s::text IS NULL OR t.site_id = %(site)s)
+      AND (%(sku)s::text IS NULL OR t.sku = %(sku)s)
+      AND (%(after_site)s::text IS NULL OR (t.site_id, t.sku) > (%(after_site)s, %(after_sku)s))
+    ORDER BY 1, 2
+    LIMIT %(limit)s
+), place AS (
+    SELECT t.tenant_id, t.gateway_id, t.slot_id, t.site_id, t.sku
+    FROM slot t JOIN wanted USING (site_id, sku)
+    WHERE t.tenant_id = %(tenant_id)s
+), counted AS (
+    SELECT p.site_id, p.sku, p.gateway_id, p.slot_id, %(since)s AS at, 0::bigint AS lane_seq, before.on_shelf
+    FROM place p
+    CROSS JOIN LATERAL (
+        SELECT e.on_shelf FROM shelf_event e
+        WHERE e.tenant_id = p.tenant_id AND e.gateway_id = p.gateway_id AND e.slot_id = p.slot_id
+          AND e.sku = p.sku AND e.time < %(since)s AND e.on_shelf IS NOT NULL
+        ORDER BY e.time DESC, e.lane_seq DESC
+        LIMIT 1
+    ) AS before
+    UNION ALL
+    SELECT p.site_id, p.sku, p.gateway_id, p.slot_id, e.time, e.lane_seq, e.on_shelf
+    FROM place p
+    JOIN shelf_event e ON e.tenant_id = p.tenant_id AND e.gateway_id = p.gateway_id AND e.slot_id = p.slot_id
+    WHERE e.sku = p.sku AND e.time >= %(since)s AND e.time < %(until)s AND e.on_shelf IS NOT NULL
+), step AS (
+    SELECT site_id, sku, at, on_shelf - lag(on_shelf, 1, 0) OVER slot AS change, gateway_id, slot_id, lane_seq
+    FROM counted
+    WINDOW slot AS (PARTITION BY gateway_id, slot_id ORDER BY at, lane_seq)
+), stair AS (
+    SELECT site_id, sku, at, sum(change) OVER stairs AS units, lead(at, 1, %(until)s) OVER stairs AS next_at
+    FROM step
+    WINDOW stairs AS (PARTITION BY site_id, sku ORDER BY at, gateway_id, slot_id, lane_seq)
+)
+SELECT site_id, sku, min(at) AS since,
+       coalesce(extract(epoch FROM sum(next_at - at)), 0)::float8 AS observed_s,
+       coalesce(extract(epoch FROM sum(next_at - at) FILTER (WHERE units <= 0)), 0)::float8 AS empty_s
+FROM wanted LEFT JOIN stair USING (site_id, sku)
+GROUP BY site_id, sku
+ORDER BY site_id, sku
+"""

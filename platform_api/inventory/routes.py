@@ -1,23 +1,26 @@
-"""GET /v1/shelf-positions and /v1/events."""
+"""GET /v1/shelf-positions, /v1/events, /v1/sell-through and /v1/availability."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 
 from contracts.frames import EventKind
 from platform_api.inventory import queries
-from platform_api.inventory.models import ShelfEvent, ShelfPosition
+from platform_api.inventory.models import Availability, SellThrough, ShelfEvent, ShelfPosition, Step
 from platform_api.kit.auth import Caller
 from platform_api.kit.db import Tx
-from platform_api.kit.errors import COMMON_RESPONSES
+from platform_api.kit.errors import COMMON_RESPONSES, unprocessable
 from platform_api.kit.filters import Name, Since, SkuName, Until, bounds
 from platform_api.kit.paging import Listing, Paging
 
 router = APIRouter(tags=["inventory"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
+RANGE_DEFAULT: Final = timedelta(days=1)
+RANGE_MAX: Final = {Step.HOUR: timedelta(days=31), Step.DAY: timedelta(days=400)}
+AVAILABILITY_RANGE_MAX: Final = timedelta(days=31)
 Kinds = Annotated[list[EventKind] | None, Query(description="Only these kinds", max_length=len(EventKind))]
 
 
@@ -74,6 +77,106 @@ def list_events(
     ).fetchall()
     return page.listing(
         "events", rows, key=lambda row: (row["received_at"], row["gateway_id"], row["event_id"]), item=_event
+    )
+
+
+@router.get("/v1/sell-through", summary="Sum up what sold")
+def list_sell_through(
+    caller: Caller,
+    tx: Tx,
+    page: Paging,
+    by: Step = Step.DAY,
+    site: Name = None,
+    sku: SkuName = None,
+    since: Since = None,
+    until: Until = None,
+) -> Listing[SellThrough]:
+    """Units sold, put back and restocked by site, SKU and hour or day of the site's clock (default: the last day)."""
+    begin, end = _range(since, until, RANGE_MAX[by])
+    last = page.after("sell-through", tuple[datetime, str, str]) or (None, None, None)
+    rows = tx.execute(
+        queries.SELL_THROUGH,
+        {
+            **caller.scope,
+            **bounds(begin, end),
+            "by": by.value,
+            "site": site,
+            "sku": sku,
+            "after_start": last[0],
+            "after_site": last[1],
+            "after_sku": last[2],
+            "limit": page.limit + 1,
+        },
+    ).fetchall()
+    return page.listing(
+        "sell-through", rows, key=lambda row: (row["start"], row["site_id"], row["sku"]), item=_sell_through
+    )
+
+
+@router.get("/v1/availability", summary="Measure on-shelf availability")
+def list_availability(
+    caller: Caller,
+    tx: Tx,
+    page: Paging,
+    site: Name = None,
+    sku: SkuName = None,
+    since: Since = None,
+    until: Until = None,
+) -> Listing[Availability]:
+    """How much of the time each SKU of a site was there to be bought (default: the last day), by site and SKU.
+
+    The time is that of the clock, opening hours or not.
+    """
+    begin, end = _range(since, until, AVAILABILITY_RANGE_MAX)
+    last = page.after("availability", tuple[str, str]) or (None, None)
+    rows = tx.execute(
+        queries.AVAILABILITY,
+        {
+            **caller.scope,
+            **bounds(begin, min(end, max(begin, datetime.now(UTC)))),
+            "site": site,
+            "sku": sku,
+            "after_site": last[0],
+            "after_sku": last[1],
+            "limit": page.limit + 1,
+        },
+    ).fetchall()
+    return page.listing("availability", rows, key=lambda row: (row["site_id"], row["sku"]), item=_availability)
+
+
+def _range(since: datetime | None, until: datetime | None, range_max: timedelta) -> tuple[datetime, datetime]:
+    """The range asked for, the last day unless told. Raises InputError (422)."""
+    end = until or datetime.now(UTC)
+    begin = since or end - RANGE_DEFAULT
+    if begin >= end:
+        raise unprocessable("query.from", "must be before `to`")
+    if end - begin > range_max:
+        raise unprocessable("query.from", f"the range is over {range_max.days} days")
+    return begin, end
+
+
+def _sell_through(row: Row) -> SellThrough:
+    sold, put_back = row["sold"] or 0, row["put_back"] or 0
+    return SellThrough(
+        start=row["start"],
+        site=row["site_id"],
+        sku=row["sku"],
+        sold=sold,
+        put_back=put_back,
+        net=sold - put_back,
+        restocked=row["restocked"] or 0,
+    )
+
+
+def _availability(row: Row) -> Availability:
+    observed_s, empty_s = row["observed_s"], row["empty_s"]
+    return Availability(
+        site=row["site_id"],
+        sku=row["sku"],
+        since=row["since"],
+        observed_s=observed_s,
+        empty_s=empty_s,
+        availability=round(1.0 - empty_s / observed_s, 4) if observed_s > 0 else None,
     )
 
 

@@ -4,6 +4,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from contracts.frames import GapReason
+from contracts.topics import Lane
 from platform_api.telemetry.rules import Resolution
 
 
@@ -56,3 +58,37 @@ class Readings(BaseModel):
     step_s: float | None
     items: list[Point]
     next: str | None
+
+
+class DeclaredGap(BaseModel):
+    """Frames ``first`` … ``last`` of a lane that a gateway had to give up: a loss that is counted, never silent.
+
+    ``reason``: evicted (its disk was full), corrupt, refused (the platform would not have it), or released (the
+    database went back in time and asked for what was deleted).
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "site": "sh-001",
+                    "gateway": "gw-sh-001",
+                    "lane": "tel",
+                    "incarnation": "k3v9q2",
+                    "first": 1201,
+                    "last": 1250,
+                    "reason": "evicted",
+                    "noted_at": "2026-01-05T08:12:31Z",
+                }
+            ]
+        }
+    )
+
+    site: str
+    gateway: str
+    lane: Lane
+    incarnation: str
+    first: int
+    last: int
+    reason: GapReason
+    noted_at: datetime

@@ -52,3 +52,57 @@ ROLLUPS: Final = {
     Resolution.HOUR: _ROLLUP.format(table="reading_1h"),
     Resolution.DAY: _ROLLUP.format(table="reading_1d"),
 }
+
+# ---------------------------------------------------------------- exports
+
+# Named by id, or by where they are; one more than may be exported is asked for.
+SERIES_BY_NAME = """
+SELECT s.series_id, s.gateway_id, s.channel
+FROM series s JOIN gateway g USING (tenant_id, gateway_id)
+WHERE s.tenant_id = %(tenant_id)s
+  AND (%(sites)s::text[] IS NULL OR g.site_id = ANY(%(sites)s))
+  AND (%(series)s::integer[] IS NULL OR s.series_id = ANY(%(series)s))
+  AND (%(site)s::text IS NULL OR g.site_id = %(site)s)
+  AND (%(gateway)s::text IS NULL OR s.gateway_id = %(gateway)s)
+  AND (%(channel)s::text IS NULL OR s.channel = %(channel)s)
+ORDER BY s.gateway_id, s.channel
+LIMIT %(limit)s
+"""
+
+EXPORT_RAW = """
+SELECT time, value, quality
+FROM reading
+WHERE series_id = %(series_id)s AND time >= %(since)s AND time < %(until)s AND (%(bad)s OR quality <> 2)
+ORDER BY time, value
+"""
+
+_EXPORT_ROLLUP: Final = """
+SELECT bucket, n, sum / n, min, max, first, last
+FROM {table}
+WHERE series_id = %(series_id)s AND bucket >= %(since)s AND bucket < %(until)s
+ORDER BY bucket
+"""
+
+EXPORT_ROLLUPS: Final = {
+    Resolution.MINUTE: _EXPORT_ROLLUP.format(table="reading_1m"),
+    Resolution.HOUR: _EXPORT_ROLLUP.format(table="reading_1h"),
+    Resolution.DAY: _EXPORT_ROLLUP.format(table="reading_1d"),
+}
+
+# ---------------------------------------------------------------- what was lost
+
+GAPS = """
+SELECT g.site_id, t.gateway_id, t.lane, t.ep, t.from_seq, t.to_seq, t.reason, t.noted_at
+FROM ingest_gap t JOIN gateway g USING (tenant_id, gateway_id)
+WHERE t.tenant_id = %(tenant_id)s
+  AND (%(sites)s::text[] IS NULL OR g.site_id = ANY(%(sites)s))
+  AND (%(site)s::text IS NULL OR g.site_id = %(site)s)
+  AND (%(gateway)s::text IS NULL OR t.gateway_id = %(gateway)s)
+  AND (%(since)s::timestamptz IS NULL OR t.noted_at >= %(since)s)
+  AND (%(until)s::timestamptz IS NULL OR t.noted_at < %(until)s)
+  AND (%(after_at)s::timestamptz IS NULL
+       OR (t.noted_at, t.gateway_id, t.lane, t.ep, t.from_seq)
+        < (%(after_at)s, %(after_gateway)s, %(after_lane)s, %(after_ep)s, %(after_seq)s))
+ORDER BY t.noted_at DESC, t.gateway_id DESC, t.lane DESC, t.ep DESC, t.from_seq DESC
+LIMIT %(limit)s
+"""

@@ -32,6 +32,14 @@ def find_series(tx: Connection, scope: Scope, series: Sequence[int]) -> dict[int
     return {row["series_id"]: row for row in rows}
 
 
+def find_by_name(tx: Connection, scope: Scope, conditions: Mapping[str, object], *, limit: int) -> list[Row]:
+    """Series that the scope may see, by gateway and channel.
+
+    ``conditions``: ``series`` (ids), ``site``, ``gateway``, ``channel``; None leaves one out.
+    """
+    return list(tx.execute(queries.SERIES_BY_NAME, {**scope, **conditions, "limit": limit}).fetchall())
+
+
 def read_readings(tx: Connection, series: Row, question: Question) -> tuple[Choice, list[Row]]:
     """Where the answer was read from, and its rows: one more than ``points_max`` when there are more.
 
