@@ -4,10 +4,11 @@ Every mistake is a ``UserError`` of one line that names the file and the key (or
 relative to the file that names them.
 """
 
+import ipaddress
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NoReturn
 from urllib.parse import unquote, urlsplit
@@ -31,12 +32,17 @@ from edge_agent.tables import BrokerTable, Bus, DeviceTable, EdgeToml, ReportTab
 CHANNELS_MAX: Final = 10_000
 """Channels of one gateway, as the platform allows."""
 BROKER_VARIABLES: Final = ("MQTT_URL", "SHELFPULSE_MQTT_URL")
+_TLS_FILES: Final = ("ca_file", "cert_file", "key_file")
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """A parsed broker address. ``password`` never goes into a log."""
+    """A parsed broker address. ``password`` never goes into a log.
+
+    ``cert_file`` and ``key_file`` (PEM) are the gateway's own certificate, for a broker that asks for one; ``ca_file``
+    the authorities to believe, else the system's. All are read anew for each connection, so they may be renewed.
+    """
 
     host: str
     port: int
@@ -44,6 +50,8 @@ class Broker:
     username: str | None = None
     password: str | None = None
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
 
     def __repr__(self) -> str:
         """The address without the secret, since settings are logged."""
@@ -184,11 +192,27 @@ def _broker(path: Path, table: BrokerTable, environ: Mapping[str, str]) -> Broke
                 break
         else:
             return None
+    if not broker.tls and not table.allow_plaintext and not _is_loopback(broker.host):
+        _fail(path, f"broker: {broker!r} would send in the clear; use mqtts://, or say broker.allow_plaintext = true")
+    files = {key: file for key in _TLS_FILES if (file := getattr(table, key)) is not None}
+    if files and not broker.tls:
+        _fail(path, f"broker.{min(files)}: goes with mqtts:// only, and {broker!r} is in the clear")
+    if (table.cert_file is None) != (table.key_file is None):
+        _fail(path, "broker: cert_file and key_file go together")
+    for key, file in files.items():
+        _check_readable(path, f"broker.{key}", path.parent / file, private=key == "key_file")
     password = broker.password
     if table.password_file is not None:
-        password = _secret(path, path.parent / table.password_file)
-    ca_file = None if table.ca_file is None else path.parent / table.ca_file
-    return Broker(broker.host, broker.port, broker.tls, broker.username, password, ca_file)
+        password = _check_readable(path, "broker.password_file", path.parent / table.password_file, private=True)
+    return replace(broker, password=password, **{key: path.parent / file for key, file in files.items()})
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether bytes to ``host`` stay on this machine, so that nobody can read them on the way."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def parse_broker(url: str, where: str) -> Broker:
@@ -211,14 +235,15 @@ def parse_broker(url: str, where: str) -> Broker:
     )
 
 
-def _secret(path: Path, file: Path) -> str:
+def _check_readable(path: Path, key: str, file: Path, *, private: bool) -> str:
+    """The text of ``file``, which only we may read when it is ``private``."""
     try:
         mode = file.stat().st_mode
         text = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        _fail(path, f"broker.password_file: cannot read {file}: {error}", error)
-    if mode & 0o077:
-        _fail(path, f"broker.password_file: others can read {file}; chmod 600 it")
+        _fail(path, f"{key}: cannot read {file}: {error}", error)
+    if private and mode & 0o077:
+        _fail(path, f"{key}: others can read {file}; chmod 600 it")
     return text
 
 

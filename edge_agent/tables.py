@@ -18,11 +18,17 @@ class _Table(BaseModel):
 
 
 class BrokerTable(_Table):
-    """Where to send: ``mqtt://`` or, with TLS, ``mqtts://`` [user[:password]@]host[:port]."""
+    """Where to send: ``mqtts://`` or, without TLS, ``mqtt://`` [user[:password]@]host[:port].
+
+    Without TLS only to this machine, unless ``allow_plaintext`` says otherwise.
+    """
 
     url: str = ""
     password_file: Path | None = None
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    allow_plaintext: bool = False
 
 
 class OutboxTable(_Table):

@@ -51,8 +51,8 @@ def test_the_example_is_valid_and_complete() -> None:
 
 
 def test_the_file_names_the_broker_before_the_environment_does(tmp_path: Path) -> None:
-    here = write(tmp_path, MINIMAL + '[broker]\nurl = "mqtt://here:1"\n')
-    assert repr(load(here, {"MQTT_URL": "mqtt://there:2"}).broker) == "mqtt://here:1"
+    here = write(tmp_path, MINIMAL + '[broker]\nurl = "mqtts://here:1"\n')
+    assert repr(load(here, {"MQTT_URL": "mqtts://there:2"}).broker) == "mqtts://here:1"
     nowhere = write(tmp_path, MINIMAL)
     assert repr(load(nowhere, {"MQTT_URL": "mqtts://there"}).broker) == "mqtts://there:8883"
     assert load(nowhere, {}).broker is None
@@ -68,7 +68,7 @@ def test_a_broker_address_is_parsed_and_shows_no_secret() -> None:
 def test_a_password_file_must_be_private(tmp_path: Path) -> None:
     secret = tmp_path / "broker.secret"
     secret.write_text("hush\n")
-    file = write(tmp_path, MINIMAL + '[broker]\nurl = "mqtt://gw@here"\npassword_file = "broker.secret"\n')
+    file = write(tmp_path, MINIMAL + '[broker]\nurl = "mqtts://gw@here"\npassword_file = "broker.secret"\n')
     secret.chmod(0o644)
     with pytest.raises(UserError, match="chmod 600"):
         load(file, {})
