@@ -1,5 +1,6 @@
 """What the platform asks of a gateway: a desired configuration, and commands that act once."""
 
+import hashlib
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -35,3 +36,16 @@ class DesiredConfig(msgspec.Struct, frozen=True):
     version: Annotated[int, msgspec.Meta(ge=0)]
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     config: dict[str, Any]
+
+
+def canonical(config: dict[str, Any]) -> bytes:
+    """JSON of a configuration with sorted keys and without white space: what its ``sha256`` is made of.
+
+    Raises OverflowError for an integer beyond 64 bits, TypeError for what JSON cannot say.
+    """
+    return msgspec.json.encode(config, order="sorted")
+
+
+def config_sha256(config: dict[str, Any]) -> str:
+    """SHA-256 of the canonical JSON, in hexadecimal."""
+    return hashlib.sha256(canonical(config)).hexdigest()
