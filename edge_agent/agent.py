@@ -6,7 +6,6 @@ which runs ``Agent.run`` and builds the frames. They meet in queues only.
 
 import os
 import queue
-import threading
 import time
 from enum import Enum, auto
 from typing import Final
@@ -15,16 +14,13 @@ import structlog
 
 from contracts.errors import UserError
 from contracts.topics import Lane
-from edge_agent.bus.modbus import ModbusBus
-from edge_agent.bus.poller import Poller
-from edge_agent.bus.registers import Decoded
-from edge_agent.bus.report import Reporter
 from edge_agent.clock import Clock, machine_id
-from edge_agent.outbox.builder import FrameBuilder, Reading, event_frame, ulid
+from edge_agent.outbox.builder import FrameBuilder, event_frame, ulid
 from edge_agent.outbox.file import Entry, Outbox, OutboxFullError
 from edge_agent.outbox.writer import OutboxWriter
+from edge_agent.polling import Found, Polling
 from edge_agent.settings import Settings
-from edge_agent.shelf.inference import Inference, Inferred
+from edge_agent.shelf.inference import Inferred
 from edge_agent.uplink.sender import Sender
 
 MEMORIES_EVERY_S: Final = 60.0
@@ -42,7 +38,7 @@ class Request(Enum):
     STOP = auto()
 
 
-_Item = list[Reading] | Inferred | Request
+_Item = Found | Request
 
 
 class Agent:
@@ -63,15 +59,12 @@ class Agent:
         except (OutboxFullError, OSError) as error:
             msg = f"outbox {settings.outbox}: {error}"
             raise UserError(msg, "the gateway keeps unsent readings there; give it room and write access") from error
-        self.inference = Inference(settings.slots, self._new_id, self.outbox.slots())
+        self.polling = Polling(settings, self._inbox.put, self._new_id, self.outbox.slots())
+        self._is_polling = False
         self.writer = OutboxWriter(self.outbox)
         self.sender = Sender(
             address=settings.address, broker=settings.broker, store=self.outbox, clock=clock, agent=version
         )
-        self.pollers = [self._poller(name) for name in settings.buses]
-        self.polled = 0
-        """Values read so far."""
-        self._polled_lock = threading.Lock()
 
     def ask(self, request: Request) -> None:
         """Freeze or stop; may be called from a signal handler. A second STOP does not wait for the drain."""
@@ -83,8 +76,8 @@ class Agent:
         """Poll and send until asked to stop."""
         self.writer.start()
         self.sender.start()
-        for poller in self.pollers:
-            poller.start()
+        self.polling.start()
+        self._is_polling = True
         log.info("agent_started", gateway=self._settings.address.gateway, devices=len(self._settings.devices))
         try:
             self._build_until_stopped()
@@ -93,8 +86,8 @@ class Agent:
 
     def is_healthy(self) -> bool:
         """Whether all threads live and the outbox can be written. A missing broker is no illness."""
-        threads = [self.sender.error, *(poller.error for poller in self.pollers)]
-        return not self.writer.is_full and self.writer.error is None and not any(threads)
+        errors = [self.sender.error, self.writer.error, *self.polling.errors]
+        return not self.writer.is_full and not any(errors)
 
     # ------------------------------------------------------------------ building
 
@@ -108,7 +101,7 @@ class Agent:
             if due_ms is not None and self._clock.now().mono_ms >= due_ms:
                 self._close_frame()
             if time.monotonic() >= memories_s:
-                self.writer.keep(self.inference.memories())
+                self.writer.keep(self.polling.memories())
                 memories_s = time.monotonic() + MEMORIES_EVERY_S
 
     def _wait_s(self) -> float:
@@ -148,29 +141,12 @@ class Agent:
 
     # ------------------------------------------------------------------ polling
 
-    def _poller(self, bus: str) -> Poller:
-        devices = [device for device in self._settings.devices if device.bus == bus]
-        deadbands = {r.channel: r.deadband for device in devices for r in device.registers}
-        reporter = Reporter(deadbands, round(self._settings.report.heartbeat_s * 1000))
-
-        def sink(mono_ms: int, decoded: list[Decoded]) -> None:
-            """Called in the poller's thread, which alone owns the reporter and the trackers of its devices."""
-            inferred = self.inference.step(mono_ms, decoded)
-            readings = [Reading(mono_ms, *each) for each in decoded if reporter.admit(mono_ms, each)]
-            if readings:
-                self._inbox.put(readings)
-            if inferred.decisions:
-                self._inbox.put(inferred)
-            with self._polled_lock:
-                self.polled += len(decoded)
-
-        return Poller(bus, ModbusBus(self._settings.buses[bus]), devices, sink)
-
     def _stop_polling(self) -> None:
         """End the pollers and put what they said last into frames."""
-        pollers, self.pollers = self.pollers, []
-        for poller in pollers:
-            poller.stop()
+        if not self._is_polling:
+            return
+        self._is_polling = False
+        self.polling.stop()
         while not self._inbox.empty():
             self._take(0.0)
         self._close_frame()
@@ -181,7 +157,7 @@ class Agent:
         self._stop_polling()
         drained = self._drain()
         self.sender.stop()
-        kept = self.writer.stop(self.inference.memories())
+        kept = self.writer.stop(self.polling.memories())
         self.outbox.close()
         log.info("agent_stopped", drained=drained, kept=kept)
 

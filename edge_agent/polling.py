@@ -1,0 +1,114 @@
+"""Everything that one configuration asks of the shelves: pollers, what they report, what they infer.
+
+A ``Polling`` is started, stopped and thrown away as a whole, while the outbox and the sender go on: a new
+configuration is a new ``Polling`` with the memories of the old one.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from edge_agent.bus.modbus import ModbusBus
+from edge_agent.bus.poller import Poller
+from edge_agent.bus.registers import Decoded
+from edge_agent.bus.report import Reporter
+from edge_agent.outbox.builder import Reading
+from edge_agent.settings import Device, Settings
+from edge_agent.shelf.inference import Inference, Inferred
+
+Found = list[Reading] | Inferred
+"""What a poll brought: readings worth sending, or decisions with the memories that they changed."""
+
+MS_PER_S: Final = 1_000
+
+
+class Polling:
+    """Polls for one configuration. ``put`` gets what is found, in the threads of the buses.
+
+    ``kept`` is what ``memories`` gave before: a slot whose article is the same goes on from there.
+    """
+
+    def __init__(
+        self, settings: Settings, put: Callable[[Found], None], new_id: Callable[[], str], kept: Mapping[str, bytes]
+    ) -> None:
+        self.settings = settings
+        self.inference = Inference(settings.slots, new_id, kept)
+        self.buses = {name: ModbusBus(bus) for name, bus in settings.buses.items()}
+        self._put = put
+        self._lines = {name: _Line(self, name) for name in settings.buses}
+
+    def start(self) -> None:
+        """Begin to poll."""
+        for line in self._lines.values():
+            line.poller.start()
+
+    def stop(self) -> None:
+        """End after the requests that are on their way; then nothing more is put."""
+        for line in self._lines.values():
+            line.poller.stop()
+
+    def memories(self) -> dict[str, bytes]:
+        """What the inference knows of every slot that has been seen."""
+        return self.inference.memories()
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far."""
+        return sum(line.poller.requests for line in self._lines.values())
+
+    @property
+    def polled(self) -> int:
+        """Values read so far."""
+        return sum(line.polled for line in self._lines.values())
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """Devices that did not answer when they were last asked."""
+        return frozenset(device for line in self._lines.values() for device in line.poller.silent)
+
+    @property
+    def errors(self) -> list[Exception]:
+        """Why pollers ended by themselves, if any did."""
+        return [line.poller.error for line in self._lines.values() if line.poller.error is not None]
+
+    def answered_s(self) -> dict[str, float]:
+        """When each device last answered, in seconds of the monotonic clock; those that never did are left out."""
+        return {device: at_s for line in self._lines.values() for device, at_s in line.answered_s.copy().items()}
+
+    def in_thread_of(self, bus: str) -> threading.Lock:
+        """Held while the trackers of this bus are stepped: who else changes them takes it."""
+        return self._lines[bus].lock
+
+    def put(self, found: Found) -> None:
+        """Hand on what was found, or what somebody told the inference."""
+        self._put(found)
+
+
+class _Line:
+    """One bus: its poller, and what became of what it said."""
+
+    def __init__(self, polling: Polling, bus: str) -> None:
+        settings = polling.settings
+        devices: Sequence[Device] = [device for device in settings.devices if device.bus == bus]
+        deadbands = {register.channel: register.deadband for device in devices for register in device.registers}
+        self._polling = polling
+        self._reporter = Reporter(deadbands, round(settings.report.heartbeat_s * MS_PER_S))
+        self._device_of = {register.channel: device.name for device in devices for register in device.registers}
+        self.lock = threading.Lock()
+        self.polled = 0
+        self.answered_s: dict[str, float] = {}
+        self.poller = Poller(bus, polling.buses[bus], devices, self._take)
+
+    def _take(self, mono_ms: int, decoded: list[Decoded]) -> None:
+        """Called in the poller's thread, which alone owns the reporter."""
+        with self.lock:
+            inferred = self._polling.inference.step(mono_ms, decoded)
+        readings = [Reading(mono_ms, *each) for each in decoded if self._reporter.admit(mono_ms, each)]
+        if readings:
+            self._polling.put(readings)
+        if inferred.decisions:
+            self._polling.put(inferred)
+        self.polled += len(decoded)
+        if decoded:
+            self.answered_s[self._device_of[decoded[0].channel]] = time.monotonic()
