@@ -1,15 +1,11 @@
 """One run of the whole platform: load, latency at half the load, verification, and the raw COPY of the same rows."""
 
-import os
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,6 +15,7 @@ import numpy as np
 from contracts.errors import UserError
 from deploy.bench.commits import CommitWatch, latencies_s
 from deploy.bench.raw_copy import copy_rows_per_s, stored_columns
+from deploy.bench.scratch import clean_environment, scratch_database, versions
 from deploy.bench.usage import Usage, describe_machine, rss_peak_bytes
 from deploy.local.stack import Stack
 from deploy.proofs import Account
@@ -27,7 +24,6 @@ from simulators import queries as fleet_queries
 from simulators.fleet import FleetReport, addresses
 from simulators.fleet_group import FleetOptions
 from stream import storage
-from stream.storage import Connection
 
 TENANT: Final = "bench"
 WARM_UP_READINGS: Final = 100_000
@@ -114,7 +110,7 @@ def run_e2e(plan: Plan, say: Callable[[str], None]) -> Result:
     # The database's and the broker's unprivileged users have their folders in it.
     home.chmod(0o711)
     try:
-        with _database(plan.dsn) as dsn, Stack(home, say, _environment(dsn)) as stack:
+        with scratch_database(plan.dsn) as dsn, Stack(home, say, clean_environment(dsn)) as stack:
             result = _measure(plan, stack, home, say)
     except UserError:
         # The message names a log: keep those, and nothing that is large.
@@ -179,7 +175,7 @@ def _measure(plan: Plan, stack: Stack, home: Path, say: Callable[[str], None]) -
             readings=load.report.readings,
             gateways=plan.gateways,
             machine=describe_machine(),
-            versions=_versions(connection, stack),
+            versions=versions(connection, str(stack.broker.kind)),
             tier=tier,
             seed=plan.seed,
             seconds=0.0,
@@ -232,7 +228,7 @@ class _Fleet:
         # Our own command with our own options.
         ran = subprocess.run(  # noqa: S603
             [sys.executable, "-m", "deploy.cli", "simulate", "fleet", "--json", *arguments],
-            env={**_environment(""), "MQTT_URL": self._stack.broker.device_url},
+            env={**clean_environment(""), "MQTT_URL": self._stack.broker.device_url},
             capture_output=True,
             text=True,
             timeout=DEADLINE_S + (seconds or 0) + GRACE_S,
@@ -265,43 +261,10 @@ class _Fleet:
         return first_s
 
 
-@contextmanager
-def _database(server_dsn: str) -> Iterator[str]:
-    """A database of the run's own on a given server; the empty string when the stack shall bring one."""
-    if not server_dsn:
-        yield ""
-        return
-    name = f"shelfpulse_bench_{os.getpid()}"
-    with storage.connect(server_dsn, application="shelfpulse bench") as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-        try:
-            yield storage.other_database(server_dsn, name)
-        finally:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-
-
-def _environment(dsn: str) -> dict[str, str]:
-    """Our environment without what would lead to another stack."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("SHELFPULSE_", "MQTT_"))}
-    return ours | ({"SHELFPULSE_DSN": dsn} if dsn else {})
-
-
 def _verified(report: Report, say: Callable[[str], None]) -> bool:
     for broken in report.broken:
         say(f"{broken.invariant} {broken.where}: {broken.what}")
     return report.ok
-
-
-def _versions(connection: Connection, stack: Stack) -> dict[str, str]:
-    packages = ("shelfpulse", "bytewax", "numpy", "psycopg", "paho-mqtt")
-    extension = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "postgresql": connection.info.parameter_status("server_version") or "",
-        "timescaledb": extension[0] if extension else "",
-        "broker": str(stack.broker.kind),
-    }
 
 
 def _never() -> bool:

@@ -1,6 +1,6 @@
 """Commands of ``shelfpulse bench``."""
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
@@ -9,6 +9,9 @@ from rich.table import Table
 
 from contracts import logs
 from deploy.bench.e2e import Plan, Result, run_e2e
+
+if TYPE_CHECKING:
+    from deploy.bench.query import Result as QueryResult
 
 INCOMPLETE_EXIT: Final = 1
 
@@ -47,6 +50,44 @@ def e2e(
         _show(result)
     if not result.sound:
         raise typer.Exit(INCOMPLETE_EXIT)
+
+
+@app.command()
+def query(
+    *,
+    rows: Annotated[int, typer.Option(min=100_000, help="Readings to generate, about.")] = 10_000_000,
+    asks: Annotated[int, typer.Option(min=10, help="Requests of each query.")] = 200,
+    seed: Annotated[int, typer.Option(help="What is asked follows from it.")] = 0,
+    dsn: Annotated[
+        str, typer.Option(help="Server on which to make a database for the run, instead of a PostgreSQL of our own.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """What a dashboard asks of a database with a long past, over HTTP: p50 and p99 by query.
+
+    Generates the past in a throw-away stack: a hundred million readings take some minutes and 10 GiB of disk. Exits
+    with 1 when a request failed.
+    """
+    from deploy.bench import query as queries  # noqa: PLC0415 - the other benchmarks need none of the API
+
+    console = Console(stderr=True)
+    plan = queries.Plan(rows=rows, asks=asks, seed=seed, dsn=dsn)
+    result = queries.run_query(plan, say=lambda text: console.print(text, style="dim"))
+    if as_json:
+        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
+    else:
+        _show_queries(result)
+    if result.errors:
+        raise typer.Exit(INCOMPLETE_EXIT)
+
+
+def _show_queries(result: "QueryResult") -> None:
+    table = Table(title=f"bench query: {result.rows:,} readings ({result.tier}), milliseconds")
+    for name in ("query", "p50", "p99", "worst", "bytes"):
+        table.add_column(name, justify="left" if name == "query" else "right")
+    for name, figure in result.queries.items():
+        table.add_row(name, f"{figure.p50_ms}", f"{figure.p99_ms}", f"{figure.worst_ms}", f"{figure.bytes:,}")
+    Console().print(table)
 
 
 def _show(result: Result) -> None:
