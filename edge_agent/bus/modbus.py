@@ -2,22 +2,31 @@
 
 import logging
 import threading
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 from pymodbus.client.base import ModbusBaseSyncClient
-from pymodbus.exceptions import ModbusException
+from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.pdu import ModbusPDU
 
+from edge_agent.bus import rtu
 from edge_agent.bus.plan import Request
-from edge_agent.bus.registers import Function
-from edge_agent.tables import Bus, TcpBus
+from edge_agent.bus.registers import Function, Write
+from edge_agent.tables import Bus, RtuBus, TcpBus
 
 ILLEGAL_FUNCTION: Final = 1
 ILLEGAL_ADDRESS: Final = 2
-SCAN_MAX: Final = 247
+ILLEGAL_VALUE: Final = 3
+DEVICE_FAILURE: Final = 4
+ACKNOWLEDGE: Final = 5
+BUSY: Final = 6
+REST_S: Final = 0.1
+"""On a serial line, the longest silence within an answer. What is not whole by then is garbled."""
 _SILENT_CODES: Final = frozenset({10, 11})
 """Gateway path unavailable, target failed to respond: a TCP gateway says that its slave is dead."""
+_WRITE_COIL: Final = 5
+_WRITE_REGISTER: Final = 6
 
 # pymodbus logs every failed connection as an error; the poller logs what it means, once.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
@@ -28,7 +37,11 @@ class ModbusError(Exception):
 
 
 class NoAnswerError(ModbusError):
-    """Nobody answered in time, the connection was refused or lost, or what came was no Modbus."""
+    """Nobody answered in time, or the connection was refused or lost."""
+
+
+class GarbledError(ModbusError):
+    """Bytes came, but no answer to what was asked: noise on the line, or a late answer to an earlier question."""
 
 
 class RefusedError(ModbusError):
@@ -50,64 +63,77 @@ class ModbusBus:
         self._bus = bus
         self._client: ModbusBaseSyncClient | None = None
         self._lock = threading.Lock()
+        self._expected: tuple[int, int, int] = (0, 0, 0)
+        self._heard = False
 
-    def read(self, unit: int, request: Request) -> list[int]:
-        """Words (or bits, 0 or 1) of a range. Raises NoAnswerError, RefusedError."""
-        response = self._execute(unit, request)
-        if request.function in {Function.COILS, Function.DISCRETE_INPUTS}:
-            values = [int(bit) for bit in response.bits[: request.size]]
+    def read(self, unit: int, request: Request) -> Sequence[int]:
+        """Words (or bits, 0 or 1) of a range. Raises NoAnswerError, GarbledError, RefusedError."""
+        function, address, size = request
+        expected = (unit, int(function), rtu.answer_bytes(request))
+        response = self._execute(expected, lambda client: _READS[function](client, address, count=size, device_id=unit))
+        if function in {Function.COILS, Function.DISCRETE_INPUTS}:
+            values: Sequence[int] = [int(bit) for bit in response.bits[:size]]
         else:
-            values = list(response.registers)
-        if len(values) != request.size:
-            msg = f"{len(values)} values for {request.size}"
-            raise NoAnswerError(msg)
+            values = response.registers
+        if len(values) != size:
+            msg = f"{len(values)} values for {size}"
+            raise GarbledError(msg)
         return values
 
+    def write(self, unit: int, write: Write) -> None:
+        """Write one coil or holding register. Raises as ``read``; after a NoAnswerError it may have been done."""
+        if write.function is Function.COILS:
+            self._execute(
+                (unit, _WRITE_COIL, rtu.WRITE_BYTES),
+                lambda client: client.write_coil(write.address, bool(write.value), device_id=unit),
+            )
+        else:
+            self.write_register(unit, write.address, write.value)
+
     def write_register(self, unit: int, address: int, value: int) -> None:
-        """Write one holding register (function 6). Raises NoAnswerError, RefusedError."""
-        self._execute(unit, (address, value))
+        """Write one holding register (function 6). Raises as ``write``."""
+        self._execute(
+            (unit, _WRITE_REGISTER, rtu.WRITE_BYTES),
+            lambda client: client.write_register(address, value, device_id=unit),
+        )
 
     def close(self) -> None:
         """Close the connection; the next request opens it again."""
         with self._lock:
             self._disconnect()
 
-    def _execute(self, unit: int, request: Request | tuple[int, int]) -> ModbusPDU:
+    def _execute(self, expected: tuple[int, int, int], send: Callable[[ModbusBaseSyncClient], ModbusPDU]) -> ModbusPDU:
         with self._lock:
             try:
-                response = self._send(self._connected(), unit, request)
+                client = self._connected()
+                self._expected, self._heard = expected, False
+                client.comm_params.timeout_connect = self._bus.timeout_s
+                response = send(client)
             except (ModbusException, OSError) as error:
-                # A late answer would be taken for that of the next request: start afresh.
-                self._disconnect()
-                raise NoAnswerError(str(error)) from error
+                if isinstance(self._bus, TcpBus) or isinstance(error, ConnectionException | OSError):
+                    # A late answer must not be taken for that of the next request: start afresh. A serial port stays
+                    # open: what comes late is thrown away before the next request, and `rtu` knows its own.
+                    self._disconnect()
+                kind = GarbledError if self._heard else NoAnswerError
+                raise kind(str(error)) from error
+        unit, function, _ = expected
         if response.isError():
             code = response.exception_code
             if code in _SILENT_CODES:
                 msg = f"the gateway says that unit {unit} does not answer (exception {code})"
                 raise NoAnswerError(msg)
             raise RefusedError(code)
+        if response.function_code != function:
+            msg = f"function {response.function_code} answered for {function}"
+            raise GarbledError(msg)
         return response
-
-    @staticmethod
-    def _send(client: ModbusBaseSyncClient, unit: int, request: Request | tuple[int, int]) -> ModbusPDU:
-        if not isinstance(request, Request):
-            return client.write_register(request[0], request[1], device_id=unit)
-        match request.function:
-            case Function.COILS:
-                return client.read_coils(request.address, count=request.size, device_id=unit)
-            case Function.DISCRETE_INPUTS:
-                return client.read_discrete_inputs(request.address, count=request.size, device_id=unit)
-            case Function.HOLDING_REGISTERS:
-                return client.read_holding_registers(request.address, count=request.size, device_id=unit)
-            case Function.INPUT_REGISTERS:
-                return client.read_input_registers(request.address, count=request.size, device_id=unit)
 
     def _connected(self) -> ModbusBaseSyncClient:
         if self._client is None:
-            self._client = _client(self._bus)
+            self._client = self._new_client()
         if not self._client.connect():
             msg = f"cannot connect to {describe(self._bus)}"
-            raise NoAnswerError(msg)
+            raise ConnectionException(msg)
         return self._client
 
     def _disconnect(self) -> None:
@@ -115,20 +141,42 @@ class ModbusBus:
             self._client.close()  # type: ignore[no-untyped-call]  # pymodbus left it untyped
             self._client = None
 
+    def _new_client(self) -> ModbusBaseSyncClient:
+        bus = self._bus
+        if isinstance(bus, RtuBus):
+            return ModbusSerialClient(
+                bus.device,
+                baudrate=bus.baudrate,
+                parity=bus.parity,
+                stopbits=bus.stopbits,
+                timeout=bus.timeout_s,
+                retries=0,
+                trace_packet=self._hear_serial,
+            )
+        return ModbusTcpClient(bus.host, port=bus.port, timeout=bus.timeout_s, retries=0, trace_packet=self._hear_tcp)
+
+    def _hear_tcp(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001 - pymodbus calls it so
+        self._heard = not sending
+        return data
+
+    def _hear_serial(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001 - pymodbus calls it so
+        """All bytes since the request; what is returned pymodbus decodes (nothing: it waits for more)."""
+        if sending:
+            return data
+        self._heard = True
+        assert self._client is not None
+        self._client.comm_params.timeout_connect = min(REST_S, self._bus.timeout_s)
+        return rtu.find_answer(data, *self._expected) or b""
+
+
+_READS: Final[dict[Function, Callable[..., ModbusPDU]]] = {
+    Function.COILS: ModbusBaseSyncClient.read_coils,
+    Function.DISCRETE_INPUTS: ModbusBaseSyncClient.read_discrete_inputs,
+    Function.HOLDING_REGISTERS: ModbusBaseSyncClient.read_holding_registers,
+    Function.INPUT_REGISTERS: ModbusBaseSyncClient.read_input_registers,
+}
+
 
 def describe(bus: Bus) -> str:
     """Where a bus is, for people."""
     return f"{bus.host}:{bus.port}" if isinstance(bus, TcpBus) else bus.device
-
-
-def _client(bus: Bus) -> ModbusBaseSyncClient:
-    if isinstance(bus, TcpBus):
-        return ModbusTcpClient(bus.host, port=bus.port, timeout=bus.timeout_s, retries=0)
-    return ModbusSerialClient(
-        bus.device,
-        baudrate=bus.baudrate,
-        parity=bus.parity,
-        stopbits=bus.stopbits,
-        timeout=bus.timeout_s,
-        retries=0,
-    )

@@ -53,7 +53,7 @@ def plan(registers: Iterable[Register], known: Map, *, hole_max: int = HOLE_MAX)
 
 
 def learn_refusal(request: Request, registers: Iterable[Register], known: Map) -> Map:
-    """What follows when the device refused ``request`` with exception 2.
+    """What follows when the device refused ``request`` with exception 2 (or 3: too many registers at a time).
 
     Holes are no longer bridged there; a range without holes is cut in half between two fields; a single field is
     absent. So the field at fault is found in a logarithm of requests, and what is there is read again at once.
@@ -70,6 +70,17 @@ def learn_refusal(request: Request, registers: Iterable[Register], known: Map) -
     after_holes = _after_holes(fields)
     cuts = after_holes or [starts[len(starts) // 2]]
     return Map(known.barriers | {(request.function, cut) for cut in cuts}, known.absent)
+
+
+def learn_absence(request: Request, registers: Iterable[Register], known: Map) -> Map:
+    """What follows when the device does not know the function of ``request`` (exception 1): all of it is absent."""
+    end = request.address + request.size
+    absent = {
+        (field.function, field.address)
+        for field in _fields(registers, known)
+        if field.function == request.function and request.address <= field.address < end
+    }
+    return Map(known.barriers, known.absent | absent)
 
 
 def _fields(registers: Iterable[Register], known: Map) -> list[Request]:

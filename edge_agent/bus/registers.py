@@ -1,18 +1,15 @@
-"""Registers of devices as tables, and how their words become readings. Pure.
+"""Registers of devices as tables. Pure.
 
-A *profile* is a table of rows; ``expand`` binds it to one device, ``decode`` turns the words of a poll into
+A *profile* is a table of rows; ``expand`` binds it to one device, ``decoding`` turns the words of a poll into
 readings. A new kind of device is a new table, never new code.
 """
 
-import math
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import Final, NamedTuple
 
 from contracts.frames import Quality
-from contracts.metrics import metric_for
 
 REGISTER_MAX: Final = 0xFFFF
 BAYS_MAX: Final = 16
@@ -30,7 +27,7 @@ class Function(IntEnum):
 
 
 class Kind(StrEnum):
-    """How a value lies in registers: ``bit`` in one coil, the others in whole words, high byte first."""
+    """How a value lies in registers: ``bit`` in a coil or in one word, the others in whole words, high byte first."""
 
     BIT = "bit"
     INT16 = "int16"
@@ -50,12 +47,11 @@ class WordOrder(StrEnum):
     LITTLE = "little"
 
 
-_FORMATS: Final[Mapping[Kind, str]] = {
-    Kind.BIT: ">H", Kind.INT16: ">h", Kind.UINT16: ">H", Kind.INT32: ">i", Kind.UINT32: ">I", Kind.FLOAT32: ">f",
-    Kind.INT64: ">q", Kind.UINT64: ">Q", Kind.FLOAT64: ">d",
+WORDS: Final[Mapping[Kind, int]] = {
+    Kind.BIT: 1, Kind.INT16: 1, Kind.UINT16: 1, Kind.INT32: 2, Kind.UINT32: 2, Kind.FLOAT32: 2,
+    Kind.INT64: 4, Kind.UINT64: 4, Kind.FLOAT64: 4,
 }  # fmt: skip
-_STRUCTS: Final = {kind: struct.Struct(layout) for kind, layout in _FORMATS.items()}
-_PACK_WORDS: Final = {n: struct.Struct(f">{n}H") for n in (1, 2, 4)}
+"""Registers (or coils) that a value takes."""
 
 
 class Flag(NamedTuple):
@@ -70,7 +66,8 @@ class Register:
     """One channel of a device: value = raw * ``scale`` + ``offset``, read every ``period_s`` seconds.
 
     A reading is sent when it differs by more than ``deadband`` (in the channel's unit) from the last one sent, or
-    at the heartbeat. A register with ``channel`` '' is read for its ``Flag`` users only.
+    at the heartbeat. A register with ``channel`` '' is read for its ``Flag`` users only. ``bit`` (0: the lowest) is
+    the place of a ``Kind.BIT`` in a holding or input register.
     """
 
     channel: str
@@ -83,11 +80,12 @@ class Register:
     period_s: float = 10.0
     deadband: float = 0.0
     flag: Flag | None = None
+    bit: int = 0
 
     @property
     def count(self) -> int:
         """Registers (or coils) that the value takes."""
-        return max(1, _STRUCTS[self.kind].size // 2)
+        return WORDS[self.kind]
 
 
 class Row(NamedTuple):
@@ -107,29 +105,43 @@ class Row(NamedTuple):
     deadband: float = 0.0
     step: int = 0
     flag_word: int | None = None
+    word_order: WordOrder = WordOrder.BIG
+    bit: int = 0
+
+
+class Write(NamedTuple):
+    """What a command writes: ``value`` to the coil or holding register at ``address`` + bay - 1."""
+
+    function: Function
+    address: int
+    value: int = 1
 
 
 class Profile(NamedTuple):
-    """What registers a kind of device has, and where a bay's tare is written (``tare`` + bay - 1), if anywhere."""
+    """What registers a kind of device has, and what tares a bay, if anything does.
+
+    A tare register goes back to 0 by itself when the device has done it.
+    """
 
     name: str
     rows: tuple[Row, ...]
-    tare: int | None = None
+    tare: Write | None = None
 
 
 _INPUT: Final = Function.INPUT_REGISTERS
 SHELF: Final = "loadcell_shelf"
+SHELF_METRIC: Final = "weight_g"
 PROFILES: Final[Mapping[str, Profile]] = {
     profile.name: profile
     for profile in (
         Profile(
             SHELF,
             (
-                Row("weight_g", _INPUT, 0, Kind.INT32, 0.1, period_s=0.2, deadband=20.0, step=2, flag_word=102),
+                Row(SHELF_METRIC, _INPUT, 0, Kind.INT32, 0.1, period_s=0.2, deadband=20.0, step=2, flag_word=102),
                 Row("temp_c", _INPUT, 100, Kind.INT16, 0.1, period_s=5.0, deadband=0.2),
                 Row("door_count", _INPUT, 101, Kind.UINT16, period_s=5.0),
             ),
-            tare=200,
+            tare=Write(Function.HOLDING_REGISTERS, 200),
         ),
         Profile(
             "cold_room",
@@ -140,6 +152,15 @@ PROFILES: Final[Mapping[str, Profile]] = {
             ),
         ),
         Profile("portal", (Row("portal_count", _INPUT, 0, Kind.UINT32, period_s=1.0),)),
+        Profile(
+            # Eastron SDM120/SDM630 and the many meters that copy its map.
+            "sdm_meter",
+            (
+                Row("power_w", _INPUT, 0x000C, Kind.FLOAT32, period_s=5.0, deadband=5.0),
+                Row("frequency_hz", _INPUT, 0x0046, Kind.FLOAT32, period_s=10.0, deadband=0.1),
+                Row("energy_kwh", _INPUT, 0x0156, Kind.FLOAT32, period_s=60.0, deadband=0.01),
+            ),
+        ),
         Profile("generic", ()),
     )
 }
@@ -174,7 +195,9 @@ def _bound(row: Row, device: str, bay: int, period_s: float) -> Register:
         row.offset,
         period_s=period_s,
         deadband=row.deadband,
+        word_order=row.word_order,
         flag=Flag(row.flag_word, bay - 1) if row.flag_word is not None and bay else None,
+        bit=row.bit,
     )
 
 
@@ -192,48 +215,3 @@ class Decoded(NamedTuple):
     channel: str
     value: float
     quality: Quality
-
-
-Words = Mapping[tuple[Function, int], int]
-"""What a poll read: word (or bit, 0 or 1) by function and address."""
-
-
-def decode(registers: Iterable[Register], words: Words) -> list[Decoded]:
-    """Values of the registers whose words were read; those that were not, and values not finite, are left out.
-
-    Bad: the register's flag is set, or the value is outside what its metric can be (contracts.metrics).
-    """
-    decoded = []
-    for register in registers:
-        if not register.channel:
-            continue
-        value = value_of(register, words)
-        if value is not None and math.isfinite(value):
-            decoded.append(Decoded(register.channel, value, _quality(register, value, words)))
-    return decoded
-
-
-def value_of(register: Register, words: Words) -> float | None:
-    """The value of one register in its unit, or None when its words are not all there."""
-    function, address = register.function, register.address
-    try:
-        raw = [words[function, address + i] for i in range(register.count)]
-    except KeyError:
-        return None
-    if register.word_order is WordOrder.LITTLE:
-        raw.reverse()
-    (number,) = _STRUCTS[register.kind].unpack(_PACK_WORDS[len(raw)].pack(*raw))
-    return float(round(number * register.scale + register.offset, 6))
-
-
-def _quality(register: Register, value: float, words: Words) -> Quality:
-    if register.flag is not None:
-        status = words.get((register.function, register.flag.address))
-        if status is None:
-            return Quality.UNCERTAIN
-        if status >> register.flag.bit & 1:
-            return Quality.BAD
-    metric = metric_for(register.channel)
-    if metric is not None and not metric.low <= value <= metric.high:
-        return Quality.BAD
-    return Quality.GOOD

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from contracts.metrics import unit_for
 from edge_agent.bus.modbus import ModbusBus, NoAnswerError, RefusedError
 from edge_agent.bus.plan import Request
-from edge_agent.bus.poller import DeviceReader
+from edge_agent.bus.reader import DeviceReader
 from edge_agent.bus.registers import Decoded, Function
 from edge_agent.settings import Device
 from edge_agent.tables import Bus

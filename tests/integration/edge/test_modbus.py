@@ -9,7 +9,8 @@ from deploy.local.ports import free_port
 from edge_agent.bus import survey
 from edge_agent.bus.modbus import ModbusBus, NoAnswerError, RefusedError
 from edge_agent.bus.plan import Request
-from edge_agent.bus.poller import DeviceReader, Poller
+from edge_agent.bus.poller import Poller
+from edge_agent.bus.reader import DeviceReader
 from edge_agent.bus.registers import PROFILES, Decoded, Function, Kind, Register, expand
 from edge_agent.settings import Device
 from edge_agent.tables import TcpBus
@@ -51,10 +52,10 @@ def test_a_hole_that_the_device_refuses_is_bridged_once_and_never_again() -> Non
     with shelf_server(shelf) as port:
         reader = DeviceReader(shelf_device("s01", 1), ModbusBus(bus_at(port)))
         assert len(reader.poll()) == 6
-        assert reader.refusals == 1
+        assert reader.counts.refusals == 1
         shelf.requests.clear()
         reader.poll()
-    assert reader.refusals == 1
+    assert reader.counts.refusals == 1
     assert shelf.requests == [(0, 8), (100, 3)]
 
 
@@ -64,9 +65,9 @@ def test_a_register_that_is_not_there_costs_only_itself() -> None:
     with shelf_server(shelf) as port:
         reader = DeviceReader(shelf_device("s01", 1, (absent,)), ModbusBus(bus_at(port)))
         assert len(reader.poll()) == 6
-        refusals = reader.refusals
+        refusals = reader.counts.refusals
         assert len(reader.poll()) == 6
-        assert reader.refusals == refusals
+        assert reader.counts.refusals == refusals
         (checked,) = survey.check([shelf_device("s01", 1, (absent,))], {"shelves": bus_at(port)})
     assert checked.absent == ["s01.battery_v"]
     assert checked.as_json()["ok"] is False

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.bus.plan import RANGE_MAX, Map, Request, learn_refusal, plan
+from edge_agent.bus.plan import RANGE_MAX, Map, Request, learn_absence, learn_refusal, plan
 from edge_agent.bus.registers import Function, Kind, Register
 
 INPUT = Function.INPUT_REGISTERS
@@ -66,6 +66,12 @@ def test_after_a_refusal_holes_are_bridged_no_more() -> None:
 def test_a_single_field_that_is_refused_is_absent() -> None:
     known = learn_refusal(Request(INPUT, 5, 1), [register(5)], Map())
     assert plan([register(5)], known) == []
+
+
+def test_a_function_that_a_device_does_not_know_is_absent_as_a_whole() -> None:
+    fields = [register(0), register(3), register(0, function=HOLDING)]
+    known = learn_absence(Request(INPUT, 0, 4), fields, Map())
+    assert plan(fields, known) == [Request(HOLDING, 0, 1)]
 
 
 @st.composite
