@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from contracts.errors import UserError
 from deploy import migrations
+from deploy.doctor import fleet
 from deploy.doctor.finding import Finding, fail, ok, skip, warn
 from deploy.doctor.machine import disk
 from stream import storage
@@ -18,7 +19,6 @@ SKEW_FAIL_S: Final = 60.0
 """Readings of a gateway more than five minutes ahead are refused: a skew of a minute is close enough to worry."""
 DIRTY_WARN: Final = 600
 """Dirty ranges: five minutes of epochs. The worker takes them every five seconds."""
-SILENT_AFTER: Final = timedelta(minutes=10)
 LATELY: Final = timedelta(hours=1)
 NAMED_MAX: Final = 5
 CONNECTIONS_WARN: Final = 0.8
@@ -40,21 +40,6 @@ FAILED_JOBS: Final = """
         SELECT FROM procrastinate_events WHERE job_id = job.id AND type = 'failed' AND at > now() - %(lately)s
     )
     GROUP BY 1 ORDER BY 2 DESC
-"""
-QUARANTINED: Final = """
-    SELECT reason, count(*) FROM quarantine WHERE received_at > now() - %(lately)s GROUP BY 1 ORDER BY 2 DESC
-"""
-# A gateway that was registered and never came counts from its registration.
-SILENT: Final = """
-    SELECT gateway.tenant_id || '/' || gateway.gateway_id, coalesce(presence.state, 'never seen'), heard.at
-    FROM gateway
-    LEFT JOIN gateway_presence presence USING (tenant_id, gateway_id)
-    CROSS JOIN LATERAL (
-        SELECT greatest(gateway.created_at, presence.updated_at, max(updated_at)) AS at FROM ingest_watermark w
-        WHERE (w.tenant_id, w.gateway_id) = (gateway.tenant_id, gateway.gateway_id)
-    ) AS heard
-    WHERE revoked_at IS NULL AND heard.at < now() - %(silent)s
-    ORDER BY heard.at
 """
 AHEAD: Final = "SELECT to_regclass(%(name)s) IS NOT NULL"
 JOB_ERRORS: Final = """
@@ -96,8 +81,7 @@ def _check_contents(connection: Connection) -> Iterator[Finding]:
     yield _check_tier(connection, tier)
     yield _check_backlog(connection)
     yield _check_jobs(connection)
-    yield _check_quarantine(connection)
-    yield _check_gateways(connection)
+    yield from fleet.check(connection)
     if tier is Tier.PLAIN:
         yield _check_partitions(connection, datetime.now(UTC))
     if tier is Tier.TSL and storage.offered_tier(connection) is Tier.TSL:
@@ -174,24 +158,6 @@ def _check_jobs(connection: Connection) -> Finding:
         what = ", ".join(f"{name} {count} times" for name, count in failed[:NAMED_MAX])
         return warn("worker jobs", f"failed in the last hour: {what}", "see the worker's log")
     return ok("worker jobs", "none failed in the last hour")
-
-
-def _check_quarantine(connection: Connection) -> Finding:
-    found = connection.execute(QUARANTINED, {"lately": LATELY}).fetchall()
-    if found:
-        what = ", ".join(f"{count} {reason}" for reason, count in found[:NAMED_MAX])
-        return warn("quarantine", f"in the last hour: {what}", "look at the rows of table quarantine: detail says why")
-    return ok("quarantine", "nothing new in the last hour")
-
-
-def _check_gateways(connection: Connection) -> Finding:
-    silent = connection.execute(SILENT, {"silent": SILENT_AFTER}).fetchall()
-    if silent:
-        named = ", ".join(f"{name} ({state}, {at:%Y-%m-%d %H:%M})" for name, state, at in silent[:NAMED_MAX])
-        more = f" and {len(silent) - NAMED_MAX} more" if len(silent) > NAMED_MAX else ""
-        remedy = "look at power and network there; `shelfpulse edge check` on the gateway"
-        return warn("gateways", f"silent for more than 10 min: {named}{more}", remedy)
-    return ok("gateways", "none is silent")
 
 
 def _check_partitions(connection: Connection, now: datetime) -> Finding:
