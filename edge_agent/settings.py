@@ -7,10 +7,10 @@ relative to the file that names them.
 import ipaddress
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
@@ -26,8 +26,8 @@ from edge_agent.bus.registers import (
     expand,
     with_deadbands,
 )
-from edge_agent.slots_file import Slot, read_slots
-from edge_agent.tables import BrokerTable, Bus, DeviceTable, EdgeToml, ReportTable, key_of
+from edge_agent.slots_file import Slot, check_slots, read_slots
+from edge_agent.tables import BrokerTable, Bus, DesiredTables, DeviceTable, EdgeToml, ReportTable, key_of
 
 CHANNELS_MAX: Final = 10_000
 """Channels of one gateway, as the platform allows."""
@@ -69,11 +69,12 @@ class Device:
     profile: str
     bays: int
     registers: tuple[Register, ...]
+    identify_coil: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that an agent is told."""
+    """All that an agent is told. ``health_window_s``: how long a configuration from afar is on trial."""
 
     source: Path
     address: GatewayAddress
@@ -82,6 +83,7 @@ class Settings:
     outbox_max_bytes: int
     report: ReportTable
     drain_s: float
+    health_window_s: float
     buses: Mapping[str, Bus]
     devices: tuple[Device, ...]
     slots: tuple[Slot, ...]
@@ -93,12 +95,11 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     The broker is the file's; without one there, that of ``MQTT_URL`` (or ``SHELFPULSE_MQTT_URL``).
     """
     table = _parse(path)
-    buses = {bus.name: bus for bus in table.bus}
-    devices = tuple(_device(path, position, device, buses) for position, device in enumerate(table.device))
-    _check_names(path, table, devices)
+    buses = _buses(path, table.bus)
+    devices = _devices(path, table.device)
+    _check_devices(path, devices, buses)
     address = GatewayAddress(table.tenant, table.site, table.gateway)
-    channels = {register.channel for device in devices for register in device.registers}
-    slots = () if table.slots is None else read_slots(path.parent / table.slots, address, channels)
+    slots = [] if table.slots is None else read_slots(path.parent / table.slots, address, _channels(devices))
     return Settings(
         source=path,
         address=address,
@@ -107,10 +108,39 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         outbox_max_bytes=table.outbox.max_mib * 1024 * 1024,
         report=table.report,
         drain_s=table.drain_s,
+        health_window_s=table.remote.health_window_s,
         buses=buses,
         devices=devices,
         slots=tuple(slots),
     )
+
+
+def amend(base: Settings, desired: Mapping[str, Any], where: str) -> Settings:
+    """The settings with what is desired from afar: each of its tables replaces that of ``edge.toml`` as a whole.
+
+    ``where`` names it in the UserError that every mistake is. See ``DesiredTables`` for what may be set.
+    """
+    try:
+        table = DesiredTables.model_validate(desired)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key, text = key_of(first["loc"]), first["msg"].lower()
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            text = f"cannot be set from afar, only {', '.join(DesiredTables.model_fields)} can"
+        _fail(where, f"{key}: {text}", error)
+    buses = base.buses if table.bus is None else _buses(where, table.bus)
+    devices = base.devices if table.device is None else _devices(where, table.device)
+    _check_devices(where, devices, buses)
+    channels = _channels(devices)
+    if table.slots is None:
+        slots = base.slots
+        for slot in slots:
+            if slot.channel not in channels:
+                _fail(where, f"device: slot {slot.name!r} needs channel {slot.channel!r}; send slots too")
+    else:
+        rows = [(f"{where}: slots[{k}]", row) for k, row in enumerate(table.slots, 1)]
+        slots = tuple(check_slots(where, rows, channels))
+    return replace(base, report=table.report or base.report, buses=buses, devices=devices, slots=slots)
 
 
 def _parse(path: Path) -> EdgeToml:
@@ -130,13 +160,21 @@ def _parse(path: Path) -> EdgeToml:
         raise UserError(msg) from error
 
 
-def _device(path: Path, position: int, table: DeviceTable, buses: Mapping[str, Bus]) -> Device:
+def _buses(where: object, tables: Iterable[Bus]) -> dict[str, Bus]:
+    buses = {bus.name: bus for bus in tables}
+    _check_unique(where, "bus", "name", [bus.name for bus in tables])
+    return buses
+
+
+def _devices(where: object, tables: Iterable[DeviceTable]) -> tuple[Device, ...]:
+    return tuple(_device(where, position, table) for position, table in enumerate(tables))
+
+
+def _device(where: object, position: int, table: DeviceTable) -> Device:
     key = f"device[{position + 1}]"
-    if table.bus not in buses:
-        _fail(path, f"{key}.bus: no [[bus]] is named {table.bus!r}")
     profile = PROFILES.get(table.profile)
     if profile is None:
-        _fail(path, f"{key}.profile: {table.profile!r} is none of {', '.join(PROFILES)}")
+        _fail(where, f"{key}.profile: {table.profile!r} is none of {', '.join(PROFILES)}")
     registers = expand(profile, table.name, bays=table.bays, period_s=table.period_s)
     registers = with_deadbands(registers, table.deadband)
     for row in table.register_:
@@ -154,30 +192,36 @@ def _device(path: Path, position: int, table: DeviceTable, buses: Mapping[str, B
             )
         )
     if not registers:
-        _fail(path, f"{key}: profile {table.profile!r} has no registers; add [[device.register]] tables")
+        _fail(where, f"{key}: profile {table.profile!r} has no registers; add [[device.register]] tables")
     for register in registers:
         if register.address + register.count - 1 > REGISTER_MAX:
-            _fail(path, f"{key}: {register.channel} ends after register {REGISTER_MAX}")
+            _fail(where, f"{key}: {register.channel} ends after register {REGISTER_MAX}")
         if (register.function in {Function.COILS, Function.DISCRETE_INPUTS}) != (register.kind is Kind.BIT):
-            _fail(path, f"{key}: {register.channel}: type bit goes with functions 1 and 2, and only with them")
-    return Device(table.name, table.bus, table.unit, table.profile, table.bays, tuple(registers))
+            _fail(where, f"{key}: {register.channel}: type bit goes with functions 1 and 2, and only with them")
+    return Device(table.name, table.bus, table.unit, table.profile, table.bays, tuple(registers), table.identify_coil)
 
 
-def _check_names(path: Path, table: EdgeToml, devices: Iterable[Device]) -> None:
-    _check_unique(path, "bus", "name", [bus.name for bus in table.bus])
-    _check_unique(path, "device", "name", [device.name for device in table.device])
-    _check_unique(path, "device", "unit on its bus", [f"{device.bus}/{device.unit}" for device in table.device])
+def _check_devices(where: object, devices: Sequence[Device], buses: Mapping[str, Bus]) -> None:
+    for position, device in enumerate(devices, 1):
+        if device.bus not in buses:
+            _fail(where, f"device[{position}].bus: no [[bus]] is named {device.bus!r}")
+    _check_unique(where, "device", "name", [device.name for device in devices])
+    _check_unique(where, "device", "unit on its bus", [f"{device.bus}/{device.unit}" for device in devices])
     channels = [register.channel for device in devices for register in device.registers if register.channel]
-    _check_unique(path, "channel", "name", channels)
+    _check_unique(where, "channel", "name", channels)
     if len(channels) > CHANNELS_MAX:
-        _fail(path, f"{len(channels)} channels are over {CHANNELS_MAX}, the most that a gateway may have")
+        _fail(where, f"{len(channels)} channels are over {CHANNELS_MAX}, the most that a gateway may have")
 
 
-def _check_unique(path: Path, what: str, key: str, values: list[str]) -> None:
+def _channels(devices: Iterable[Device]) -> set[str]:
+    return {register.channel for device in devices for register in device.registers}
+
+
+def _check_unique(where: object, what: str, key: str, values: list[str]) -> None:
     seen: set[str] = set()
     for value in values:
         if value in seen:
-            _fail(path, f"{what}: {key} {value!r} is there twice")
+            _fail(where, f"{what}: {key} {value!r} is there twice")
         seen.add(value)
 
 
@@ -247,6 +291,6 @@ def _check_readable(path: Path, key: str, file: Path, *, private: bool) -> str:
     return text
 
 
-def _fail(path: Path, text: str, cause: BaseException | None = None) -> NoReturn:
-    msg = f"{path}: {text}"
+def _fail(where: object, text: str, cause: BaseException | None = None) -> NoReturn:
+    msg = f"{where}: {text}"
     raise UserError(msg) from cause

@@ -1,10 +1,10 @@
 """The slots file: which channel weighs which article. Read by the agent, and by the platform's import."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -57,28 +57,34 @@ def read_slots(path: Path, address: GatewayAddress, channels: set[str]) -> list[
     if missing:
         msg = f"{path}, line 1: column {', '.join(missing)} is missing"
         raise UserError(msg)
+    own = address._asdict().items()
+    rows = [(f"{path}, line {reader.line_num}", row) for row in reader if all(row.get(k, v) == v for k, v in own)]
+    return check_slots(path, rows, channels)
+
+
+def check_slots(source: object, rows: Iterable[tuple[str, Mapping[str, Any]]], channels: set[str]) -> list[Slot]:
+    """Slots of rows, each with what names it in an error. Raises UserError."""
     slots: dict[str, Slot] = {}
-    for row in reader:
-        if any(row.get(key, own) != own for key, own in address._asdict().items()):
-            continue
-        where = f"{path}, line {reader.line_num}"
+    seen: set[str] = set()
+    for where, row in rows:
         slot = _slot(row, where)
-        if slot.name in slots or any(slot.channel == other.channel for other in slots.values()):
+        if slot.name in slots or slot.channel in seen:
             msg = f"{where}: slot {slot.name!r} or its channel {slot.channel!r} is there twice"
             raise UserError(msg)
         if slot.channel not in channels:
             msg = f"{where}: no device of this gateway has channel {slot.channel!r}"
             raise UserError(msg, "bay 1 of shelf s01 is s01-b1.weight_g")
         slots[slot.name] = slot
+        seen.add(slot.channel)
     if len(slots) > SLOTS_MAX:
-        msg = f"{path}: {len(slots)} slots are over {SLOTS_MAX}"
+        msg = f"{source}: {len(slots)} slots are over {SLOTS_MAX}"
         raise UserError(msg)
     return list(slots.values())
 
 
-def _slot(row: Mapping[str, str | None], where: str) -> Slot:
+def _slot(row: Mapping[str, Any], where: str) -> Slot:
     try:
-        valid = _SlotRow.model_validate({key: value for key, value in row.items() if value})
+        valid = _SlotRow.model_validate({key: value for key, value in row.items() if value not in ("", None)})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         msg = f"{where}: {key_of(first['loc'])}: {first['msg'].lower()}"

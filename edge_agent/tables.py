@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -95,7 +95,26 @@ class DeviceTable(_Table):
     bays: Annotated[int, Field(ge=1, le=BAYS_MAX)] = 4
     period_s: Period | None = None
     deadband: dict[str, Annotated[float, Field(ge=0.0)]] = {}
+    identify_coil: Annotated[int, Field(ge=0, le=REGISTER_MAX)] | None = None
     register_: Annotated[list[RegisterTable], Field(alias="register")] = []
+
+
+class RemoteTable(_Table):
+    """What the platform may change, and how long a change is watched before it is kept."""
+
+    health_window_s: Annotated[float, Field(ge=1.0, le=3_600.0)] = 60.0
+
+
+class DesiredTables(_Table):
+    """What may be set from afar: never who the gateway is, where it sends, and where it keeps what it sends.
+
+    A table that is left out stays as ``edge.toml`` has it. ``slots`` are rows with the columns of the slots file.
+    """
+
+    report: ReportTable | None = None
+    bus: list[Annotated[Bus, Field(discriminator="kind")]] | None = None
+    device: list[DeviceTable] | None = None
+    slots: Annotated[list[dict[str, Any]], Field(max_length=10_000)] | None = None
 
 
 class EdgeToml(_Table):
@@ -109,6 +128,7 @@ class EdgeToml(_Table):
     broker: BrokerTable = BrokerTable()
     outbox: OutboxTable = OutboxTable()
     report: ReportTable = ReportTable()
+    remote: RemoteTable = RemoteTable()
     bus: list[Annotated[Bus, Field(discriminator="kind")]] = []
     device: list[DeviceTable] = []
 
