@@ -1,97 +1,57 @@
-"""Sends the frames of a store until the platform has committed them. The rules are in ``window``.
+"""Sends the frames of a store until the platform has committed them, through one connection after the other.
 
-One thread runs ``Sender.run``: it owns the window, and sleeps on an inbox into which the connection, the store and
-``stop`` put what happens.
+One thread does all of it. ``session`` is what happens on a connection, ``lanes`` and ``window`` what outlives one,
+``mqtt`` the adapter.
 """
 
-import contextlib
-import queue
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
-from contracts import acks, presence, topics
-from contracts.frames import Gap, GapReason
-from contracts.ids import client_id
+from contracts import presence, topics
 from contracts.presence import Presence, State
-from contracts.topics import Down, GatewayAddress, Lane
+from contracts.topics import GatewayAddress
 from edge_agent.clock import Clock
-from edge_agent.outbox.file import OutboxFullError
-from edge_agent.outbox.store import FrameStore, Stored
+from edge_agent.outbox.store import FrameStore
 from edge_agent.settings import Broker
 from edge_agent.threads import thread_in_context
+from edge_agent.uplink import reasons
+from edge_agent.uplink.approach import Approach
+from edge_agent.uplink.counts import Alarm, SenderCounts
+from edge_agent.uplink.downlink import OnDown
+from edge_agent.uplink.lanes import Lanes
 from edge_agent.uplink.mqtt import (
     CONNECT_TIMEOUT_S,
-    INVALID_CLIENT_ID,
-    NO_SUBSCRIBERS,
-    NOT_AUTHORIZED,
-    REASON_FAILURE,
-    UNSUPPORTED_VERSION,
     Connected,
     Connection,
     Disconnected,
-    Happening,
-    Inbox,
-    Message,
+    Limits,
     NotConnectedError,
-    Puback,
-    Wake,
+    Waker,
     Will,
 )
-from edge_agent.uplink.window import PRIORITY, Watermark, Window, reconnect_delay_s
+from edge_agent.uplink.reasons import Reaction, Reason
+from edge_agent.uplink.session import Gateway, Session
+from edge_agent.uplink.window import reconnect_delay_s, slow_delay_s
 
-PRESENCE_S: Final = 15.0
-GREETING_S: Final = 0.5
-"""After connecting, wait so long for the retained ack, so that nothing committed is sent again."""
-FAREWELL_S: Final = 1.0
-TICK_S: Final = 1.0
-HAPPENINGS_MAX: Final = 256
 STEADY_S: Final = 30.0
 UNSTEADY_ATTEMPT_MAX: Final = 3
-"""A connection that lasted so long ends a row of failures; after a shorter one (two agents with one name take it
-from each other) the next waits up to 8 s."""
+"""A connection that lasted so long ends a row of failures; after a shorter one the next waits up to 8 s."""
+PACKET_MIN_BYTES: Final = presence.PRESENCE_MAX_BYTES + 256
+"""A broker must take at least our presence, with its topic."""
 
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class SenderCounts:
-    """What the sender did since it was made."""
-
-    published: int = 0
-    pubacks: int = 0
-    acks: int = 0
-    foreign_acks: int = 0
-    go_backs: int = 0
-    holds: int = 0
-    refused: int = 0
-    connects: int = 0
-    failures: int = 0
-
-
-@dataclass(slots=True)
-class _Link:
-    """What belongs to one connection."""
-
-    connection: Connection
-    opened_s: float
-    ready_s: float
-    presence_s: float
-    mids: set[int] = field(default_factory=set)
-    """Message ids of frames (not of presence) that await their PUBACK."""
-
-
 class Sender:
-    """Sends for one gateway. ``start``, then ``stop``; counts and flags may be read from any thread.
+    """Sends for one gateway. ``start``, then ``stop``; counts, alarms and flags may be read from any thread.
 
-    ``on_down(kind, payload)`` gets what the platform says besides acks, in the sender's thread; None: not subscribed.
-    ``jitter`` gives numbers from 0 to 1.
+    ``on_down(kind, payload)`` gets what the platform says besides acks, in the sender's thread, and returns once it is
+    stored (``downlink`` has the contract); None: not subscribed. ``jitter`` gives numbers from 0 to 1.
     """
 
     def __init__(  # noqa: PLR0913 - keyword-only collaborators
@@ -102,325 +62,158 @@ class Sender:
         store: FrameStore,
         clock: Clock,
         agent: str = "",
-        on_down: Callable[[Down, bytes], None] | None = None,
+        on_down: OnDown | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._address = address
+        self.counts = SenderCounts()
         self._broker = broker
-        self._store = store
-        self._clock = clock
-        self._agent = agent
-        self._on_down = on_down
-        self._jitter = jitter
-        self._topics = {lane: topics.up(address, lane) for lane in Lane}
-        self._down = {topics.down(address, kind): kind for kind in Down}
-        self._inbox: Inbox = queue.SimpleQueue()
+        self._gateway = Gateway(
+            address, store, clock, agent, on_down, jitter, self.counts, self._raise_alarm, self._clear_alarm
+        )
+        self._lanes = Lanes(store, self.counts, jitter)
+        self._approach = Approach()
+        self._waker = Waker()
         self._stopping = threading.Event()
         self._thread = thread_in_context(self._run, "sender")
-        self._window = Window()
-        self._ep = store.ep
-        self._fetched: dict[Lane, deque[Stored]] = {lane: deque() for lane in Lane}
-        self._version5 = True
-        self._name_separator = "."
-        self._since_ms = 0
-        self.counts = SenderCounts()
+        self._alarms: dict[Alarm, str] = {}
         self.is_connected = False
         self.is_offline = True
         """Not connected, or nothing committed for a minute though frames are outstanding (chooses the lane)."""
         self.error: Exception | None = None
         """Why the thread ended by itself, if it did."""
 
+    @property
+    def alarms(self) -> dict[Alarm, str]:
+        """What somebody has to look after, with a sentence for each; empty when all is well."""
+        return dict(self._alarms)
+
     def start(self) -> None:
         """Begin to send."""
-        self._store.subscribe(self.wake)
+        self._gateway.store.subscribe(self.wake)
         self._thread.start()
 
     def wake(self) -> None:
         """Look again: frames were written."""
-        self._inbox.put(Wake())
+        self._waker.wake()
 
     def stop(self) -> None:
-        """Say good-bye to the broker and end."""
+        """Say good-bye to the broker and end; takes at most ``CONNECT_TIMEOUT_S`` when it is just connecting."""
         self._stopping.set()
         self.wake()
         self._thread.join()
-
-    # ------------------------------------------------------------------ connections
+        self._waker.close()
 
     def _run(self) -> None:
         attempt = 0
         try:
             while not self._stopping.is_set():
                 opened_s = time.monotonic()
-                link = self._open()
-                if link is not None:
-                    self._serve(link)
-                    attempt = 0 if time.monotonic() - opened_s >= STEADY_S else min(attempt, UNSTEADY_ATTEMPT_MAX)
-                if not self._stopping.is_set():
-                    self.counts.failures += 1
-                    delay_s = reconnect_delay_s(attempt, self._jitter())
-                    attempt += 1
-                    self._stopping.wait(delay_s)
+                connects = self.counts.connects
+                reaction = self._use_connection()
+                if self._stopping.is_set():
+                    return
+                if self.counts.connects > connects:
+                    is_steady = time.monotonic() - opened_s >= STEADY_S
+                    attempt = 0 if is_steady else min(attempt, UNSTEADY_ATTEMPT_MAX)
+                self.counts.failures += 1
+                delay = slow_delay_s if reaction is Reaction.RETRY_SLOWLY else reconnect_delay_s
+                self._stopping.wait(delay(attempt, self._gateway.jitter()))
+                attempt += 1
         except Exception as error:  # outermost loop of the thread
             self.error = error
             log.exception("sender_died")
             raise
 
-    def _open(self) -> _Link | None:
-        """Connect and greet, or None."""
-        will = Will(topics.presence(self._address), presence.encode(Presence(v=1, state=State.OFFLINE)))
-        name = client_id(self._address.tenant, self._address.gateway).replace(".", self._name_separator)
-        connection = Connection(self._broker, name, will, self._inbox, version5=self._version5)
+    def _use_connection(self) -> Reaction:
+        """Connect, and send until the connection is over; how soon to try again."""
+        address = self._gateway.address
+        self._approach.begin(time.monotonic())
+        will = Will(topics.presence(address), presence.encode(Presence(v=1, state=State.OFFLINE)))
+        name = self._approach.client_id(address)
+        connection = Connection(self._broker, name, will, self._waker, version5=self._approach.version5)
         try:
             connection.open()
-            answer = self._await_answer(connection)
+            limits = self._greet(connection)
+            return self._serve(connection, limits)
         except NotConnectedError as error:
-            log.warning("broker_unreachable", error=str(error))
-            return None
-        if answer is None or answer.code != 0:
-            self._refused(answer)
-            connection.close()
-            return None
-        now_s = time.monotonic()
-        self.counts.connects += 1
-        self._since_ms = self._clock.now().utc_ms
-        committed = {lane: marks.committed for lane, marks in self._store.marks().items()}
-        self._forget_fetched()
-        # One message of the broker's allowance is left for presence.
-        self._window.connected(committed, answer.receive_max - 1)
-        link = _Link(connection, now_s, now_s + GREETING_S, now_s)
-        version = "5" if self._version5 else "3.1.1"
-        log.info("broker_connected", broker=repr(self._broker), version=version, receive_max=answer.receive_max)
-        return link
-
-    def _await_answer(self, connection: Connection) -> Connected | None:
-        deadline_s = time.monotonic() + CONNECT_TIMEOUT_S
-        while not self._stopping.is_set():
-            happening = self._next(deadline_s - time.monotonic())
-            if happening is None:
-                return None
-            if isinstance(happening, Connected) and happening.connection is connection:
-                return happening
-            if isinstance(happening, Disconnected) and happening.connection is connection:
-                return None
-        return None
-
-    def _refused(self, answer: Connected | None) -> None:
-        """No connection: what may be the reason is tried otherwise, the version of MQTT or the client id."""
-        if answer is not None and answer.code == INVALID_CLIENT_ID:
-            # NATS makes subjects of client ids and takes no full stop; "/" is in no identifier either.
-            self._name_separator = "/" if self._name_separator == "." else "."
-        if answer is None or answer.code == UNSUPPORTED_VERSION:
-            self._version5 = not self._version5
-        log.warning(
-            "broker_refused", broker=repr(self._broker), reason="no answer" if answer is None else answer.reason
-        )
-
-    def _serve(self, link: _Link) -> None:
-        """Send until the connection is lost or it is time to stop."""
-        wanted = [topic for topic, kind in self._down.items() if kind is Down.ACK or self._on_down is not None]
-        try:
-            link.connection.subscribe(wanted)
-            self.is_connected = True
-            while not self._stopping.is_set():
-                self._tick(link)
-                self._pump(link)
-                if not self._listen(link):
-                    return
-            self._publish_presence(link, State.OFFLINE)
-            self._await_pubacks(link)
-        except NotConnectedError as error:
-            log.warning("broker_lost", reason=str(error))
+            log.warning("broker_lost" if self.is_connected else "broker_unreachable", reason=str(error))
+            if error.reaction is Reaction.RETRY_SLOWLY:
+                self._raise_alarm(error.alarm, str(error))
+            return error.reaction
         finally:
             self.is_connected = False
             self.is_offline = True
-            link.connection.close()
+            connection.close()
 
-    def _await_pubacks(self, link: _Link) -> None:
-        """Give the broker a moment to take what is on its way."""
-        deadline_s = time.monotonic() + FAREWELL_S
-        while link.mids and time.monotonic() < deadline_s:
-            happening = self._next(deadline_s - time.monotonic())
-            if isinstance(happening, Puback):
-                link.mids.discard(happening.mid)
+    # ------------------------------------------------------------------ greeting
 
-    # ------------------------------------------------------------------ sending
-
-    def _tick(self, link: _Link) -> None:
-        """What time alone brings: presence, lanes that stall, frames that never pass."""
+    def _greet(self, connection: Connection) -> Limits:
+        """Wait until the broker lets us in. Raises NotConnectedError."""
+        answer = self._await_answer(connection)
         now_s = time.monotonic()
-        if self._store.ep != self._ep:
-            self._begin_incarnation()
-        if now_s >= link.presence_s:
-            self._publish_presence(link, State.ONLINE)
-            link.presence_s = now_s + PRESENCE_S
-        for lane in self._window.stalled(now_s):
-            self.counts.go_backs += 1
-            self._fetched[lane].clear()
-            log.warning("lane_stalled", lane=lane.value, committed=self._window.lanes[lane].committed)
-            if self._window.is_refused(lane):
-                self._set_aside(lane)
-        self.is_offline = self._window.is_silent(now_s)
+        if isinstance(answer, Disconnected):
+            if answer.is_tls:
+                raise NotConnectedError(answer.reason, Reaction.RETRY_SLOWLY, Alarm.UNTRUSTED)
+            self._approach.hung_up(now_s)
+            msg = f"no answer to CONNECT: {answer.reason}"
+            raise NotConnectedError(msg)
+        if answer.code != Reason.SUCCESS:
+            reaction = reasons.reaction_to(answer.code)
+            self._approach.refused(reaction, now_s)
+            moved = answer.code in {Reason.USE_ANOTHER, Reason.MOVED}
+            msg = f"the broker refuses us: {answer.reason.lower()} {answer.reference}".rstrip()
+            raise NotConnectedError(msg, reaction, Alarm.MOVED if moved else Alarm.REFUSED)
+        lacking = _lacking(answer.limits)
+        if lacking:
+            raise NotConnectedError(lacking, Reaction.RETRY_SLOWLY, Alarm.UNFIT)
+        self._approach.accepted()
+        return answer.limits
 
-    def _pump(self, link: _Link) -> None:
-        """Publish what the windows allow, live lanes first."""
-        now_s = time.monotonic()
-        if now_s < link.ready_s:
-            return
-        marks = self._store.marks()
-        for lane in PRIORITY:
-            while marks[lane].last > self._window.lanes[lane].cursor:
-                room = self._window.room(lane, now_s)
-                batch = self._fetch(lane) if room else None
-                if not batch:
-                    break
-                for _ in range(min(room, len(batch))):
-                    stored = batch.popleft()
-                    link.mids.add(link.connection.publish(self._topics[lane], stored.payload))
-                    self._window.published(lane, stored.seq, now_s, self._jitter())
-                    self.counts.published += 1
+    def _await_answer(self, connection: Connection) -> Connected | Disconnected:
+        deadline_s = time.monotonic() + CONNECT_TIMEOUT_S
+        while not self._stopping.is_set() and time.monotonic() < deadline_s:
+            for happening in connection.wait(max(0.0, deadline_s - time.monotonic())):
+                if isinstance(happening, Connected | Disconnected):
+                    return happening
+        msg = "stopped" if self._stopping.is_set() else f"no answer to CONNECT in {CONNECT_TIMEOUT_S:.0f} s"
+        raise NotConnectedError(msg)
 
-    def _fetch(self, lane: Lane) -> deque[Stored]:
-        """Frames after the cursor, from memory or the store."""
-        fetched = self._fetched[lane]
-        cursor = self._window.lanes[lane].cursor
-        while fetched and fetched[0].seq <= cursor:
-            fetched.popleft()
-        if not fetched:
-            fetched.extend(self._store.read(lane, cursor, acks.AWAITING_PUBACK_MAX))
-        return fetched
+    # ------------------------------------------------------------------ serving
 
-    def _publish_presence(self, link: _Link, state: State) -> None:
-        instant = self._clock.now()
-        message = Presence(
-            v=1,
-            state=state,
-            since=self._since_ms if state is State.ONLINE else instant.utc_ms,
-            boot=self._clock.boot,
-            mono=instant.mono_ms,
-            utc=instant.utc_ms if instant.synced else None,
-            agent=self._agent,
-            outbox=self._store.depth(),
-            sent=dict(self._store.sent()),
-        )
-        link.connection.publish(topics.presence(self._address), presence.encode(message), retain=True)
+    def _serve(self, connection: Connection, limits: Limits) -> Reaction:
+        """Send until the connection is lost or it is time to stop. Raises NotConnectedError."""
+        self.counts.connects += 1
+        self._alarms.clear()
+        self._lanes.connected(limits.receive_max)
+        version = "5" if self._approach.version5 else "3.1.1"
+        log.info("broker_connected", broker=repr(self._broker), version=version, receive_max=limits.receive_max)
+        session = Session(self._gateway, connection, self._lanes)
+        session.open()
+        self.is_connected = True
+        while not self._stopping.is_set():
+            if not session.step():
+                log.warning("broker_lost", reason=session.ended and session.ended.reason)
+                return session.conclude()
+            self.is_offline = self._lanes.window.is_silent(time.monotonic())
+        session.say_goodbye()
+        return Reaction.RETRY
 
-    # ------------------------------------------------------------------ listening
+    def _raise_alarm(self, alarm: Alarm, text: str) -> None:
+        if self._alarms.get(alarm) != text:
+            self._alarms[alarm] = text
+            log.error("uplink_alarm", alarm=alarm.value, broker=repr(self._broker), reason=text)
 
-    def _listen(self, link: _Link) -> bool:
-        """Wait for something to happen and deal with it; False when the connection is over."""
-        happening = self._next(self._wait_s(link))
-        for _ in range(HAPPENINGS_MAX):
-            if happening is None:
-                return True
-            if not isinstance(happening, Wake) and happening.connection is link.connection:
-                if isinstance(happening, Disconnected):
-                    log.warning("broker_lost", reason=happening.reason)
-                    return False
-                self._take(link, happening)
-            happening = self._next(0.0)
-        return True
+    def _clear_alarm(self, alarm: Alarm) -> None:
+        if self._alarms.pop(alarm, None) is not None:
+            log.info("uplink_alarm_over", alarm=alarm.value)
 
-    def _wait_s(self, link: _Link) -> float:
-        now_s = time.monotonic()
-        times = [now_s + TICK_S, link.presence_s]
-        if now_s < link.ready_s:
-            times.append(link.ready_s)
-        deadline_s = self._window.next_deadline_s()
-        if deadline_s is not None and deadline_s > now_s:
-            times.append(deadline_s)
-        return max(0.0, min(times) - now_s)
 
-    def _next(self, timeout_s: float) -> Happening | None:
-        with contextlib.suppress(queue.Empty):
-            return self._inbox.get(timeout=timeout_s) if timeout_s > 0 else self._inbox.get_nowait()
-        return None
-
-    def _take(self, link: _Link, happening: Connected | Puback | Message) -> None:
-        match happening:
-            case Puback():
-                self._take_puback(link, happening)
-            case Message():
-                kind = self._down.get(happening.topic)
-                if kind is Down.ACK:
-                    link.ready_s = 0.0
-                    self._take_ack(happening)
-                elif kind is not None and self._on_down is not None:
-                    self._on_down(kind, happening.payload)
-            case Connected():
-                pass
-
-    def _take_puback(self, link: _Link, puback: Puback) -> None:
-        if puback.mid not in link.mids:
-            return  # of a presence
-        link.mids.discard(puback.mid)
-        if puback.code != NO_SUBSCRIBERS and puback.code < REASON_FAILURE:
-            self.counts.pubacks += 1
-            self._window.puback()
-            return
-        hold_s = self._window.refuse_puback(time.monotonic(), self._jitter())
-        self._forget_fetched()
-        self.counts.holds += 1
-        report = log.error if puback.code == NOT_AUTHORIZED else log.warning
-        report("publish_held", code=f"{puback.code:#04x}", hold_s=round(hold_s, 1))
-
-    def _take_ack(self, message: Message) -> None:
-        try:
-            ack = acks.decode(message.payload)
-        except acks.AckError as error:
-            log.warning("ack_unreadable", error=str(error))
-            return
-        self.counts.acks += 1
-        for lane, (ep, seq) in ack.a.items():
-            if ep != self._store.ep:
-                self.counts.foreign_acks += 1
-                continue
-            self._take_watermark(lane, seq, retained=message.retained)
-
-    def _take_watermark(self, lane: Lane, seq: int, *, retained: bool) -> None:
-        last = self._store.marks()[lane].last
-        committed = self._window.lanes[lane].committed
-        match self._window.ack(lane, seq, last, time.monotonic(), self._jitter()):
-            case Watermark.MOVED:
-                self._store.release(lane, seq)
-            case Watermark.SAME:
-                pass
-            case Watermark.WENT_BACK if retained:
-                # A broker that restarted may have kept an old ack. If it is true, the platform says it again, live.
-                log.info("ack_older", lane=lane.value, seq=seq, committed=committed)
-            case Watermark.WENT_BACK:
-                log.error("platform_went_back", lane=lane.value, seq=seq, committed=committed)
-                self._give_up(lane, Gap(seq + 1, committed, GapReason.RELEASED), seq)
-            case Watermark.AHEAD:
-                log.error("platform_ahead", lane=lane.value, seq=seq, last=last)
-                self._store.renew()
-                self._begin_incarnation()
-
-    def _set_aside(self, lane: Lane) -> None:
-        """The frame after the watermark never passes: a gap of reason ``refused`` takes its place."""
-        committed = self._window.lanes[lane].committed
-        head = self._store.read(lane, committed, 1)
-        if head:
-            self.counts.refused += 1
-            log.error("frame_refused", lane=lane.value, seq=head[0].seq)
-            self._give_up(lane, Gap(committed + 1, head[0].seq, GapReason.REFUSED), committed)
-
-    def _give_up(self, lane: Lane, gap: Gap, committed: int) -> None:
-        try:
-            self._store.give_up(lane, gap)
-        except OutboxFullError as error:
-            log.warning("gap_postponed", lane=lane.value, error=str(error))
-            return
-        self._fetched[lane].clear()
-        self._window.rewind(lane, committed)
-
-    def _begin_incarnation(self) -> None:
-        """The store numbers anew: nothing that was outstanding counts any more."""
-        self._ep = self._store.ep
-        self._forget_fetched()
-        for lane, marks in self._store.marks().items():
-            self._window.rewind(lane, marks.committed)
-
-    def _forget_fetched(self) -> None:
-        for fetched in self._fetched.values():
-            fetched.clear()
+def _lacking(limits: Limits) -> str:
+    """What the broker cannot do that the protocol needs; "" when it can do all."""
+    if limits.qos_max < 1:
+        return "the broker offers QoS 0 only; frames need QoS 1"
+    if not limits.retains:
+        return "the broker keeps no retained messages; acks and presence are retained"
+    if limits.packet_max_bytes is not None and limits.packet_max_bytes < PACKET_MIN_BYTES:
+        return f"the broker takes packets of {limits.packet_max_bytes} bytes at most; presence alone needs more"
+    return ""

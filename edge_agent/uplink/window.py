@@ -18,7 +18,8 @@ BULK_UNCOMMITTED_MAX: Final = UNCOMMITTED_MAX - 512
 """The backlog may not use up the window: live frames must find room."""
 OFFLINE_AFTER_S: Final = 60.0
 HOLD_FIRST_S: Final = 1.0
-HOLD_MAX_S: Final = 10.0
+SLOW_FIRST_S: Final = 30.0
+RECONNECT_MAX_S: Final = 120.0
 JITTER: Final = 0.2
 """Waits are stretched by up to this share, so that a fleet does not go back in step."""
 
@@ -57,7 +58,7 @@ class LaneState:
 class Window:
     """State of one gateway's sending. Survives reconnects; ``connected`` rewinds every lane.
 
-    ``receive_max`` is what the broker allows to await PUBACK (MQTT 5), already less what else we publish.
+    ``receive_max`` is what the broker allows to await PUBACK (MQTT 5); ``awaiting`` counts all that does, presence too.
     """
 
     lanes: dict[Lane, LaneState] = field(default_factory=lambda: {lane: LaneState() for lane in Lane})
@@ -74,8 +75,8 @@ class Window:
         for lane, state in self.lanes.items():
             state.committed = state.cursor = committed[lane]
             state.deadline_s = None
+            # Still probing: a connection that comes and goes must not turn a database that is down into a storm.
             state.stalls = 0
-            state.probing = False
 
     @property
     def outstanding(self) -> int:
@@ -86,13 +87,25 @@ class Window:
         """How many frames of ``lane`` may be published now."""
         if now_s < self.hold_until_s:
             return 0
-        awaiting_max = 1 if self.holds else min(AWAITING_PUBACK_MAX, self.receive_max)
+        awaiting_max = 1 if self.holds else self.receive_max
         state = self.lanes[lane]
         uncommitted_max = BULK_UNCOMMITTED_MAX if lane is Lane.BULK else UNCOMMITTED_MAX
         room = min(awaiting_max - self.awaiting, uncommitted_max - self.outstanding)
         if state.probing:
             room = min(room, AWAITING_PUBACK_MAX - state.outstanding)
         return max(0, room)
+
+    def has_room_for_presence(self) -> bool:
+        """Whether something that is no frame may be published now."""
+        return self.awaiting < self.receive_max
+
+    def presence_published(self) -> None:
+        """Something that is no frame went out; it awaits its PUBACK too."""
+        self.awaiting += 1
+
+    def presence_puback(self) -> None:
+        """The broker answered it, whatever it said."""
+        self.awaiting -= 1
 
     def published(self, lane: Lane, seq: int, now_s: float, jitter: float) -> None:
         """A frame went out; it awaits its PUBACK."""
@@ -106,18 +119,18 @@ class Window:
 
     def puback(self) -> None:
         """The broker has a frame."""
-        self.awaiting = max(0, self.awaiting - 1)
+        self.awaiting -= 1
         self.holds = 0
 
-    def refuse_puback(self, now_s: float, jitter: float) -> float:
-        """The broker took a frame and will not deliver it: go back and hold. Seconds of the hold.
+    def refuse_puback(self, now_s: float, jitter: float, most_s: float) -> float:
+        """The broker will not deliver a frame: go back and hold, ``most_s`` in the end. Seconds of the hold.
 
         For the reason codes that mean so: not authorized, quota exceeded, no matching subscribers. Afterwards one
         frame at a time until a PUBACK is good.
         """
-        self.awaiting = max(0, self.awaiting - 1)
+        self.awaiting -= 1
         if now_s >= self.hold_until_s:
-            hold_s = _stretch(min(HOLD_MAX_S, HOLD_FIRST_S * 2.0 ** min(self.holds, 10)), jitter)
+            hold_s = _stretch(min(most_s, HOLD_FIRST_S * 2.0 ** min(self.holds, 10)), jitter)
             self.holds += 1
             self.hold_until_s = now_s + hold_s
         for state in self.lanes.values():
@@ -146,6 +159,10 @@ class Window:
         state.deadline_s = None if state.outstanding == 0 else now_s + _stall_s(0, jitter)
         self.moved_at_s = now_s
         return Watermark.MOVED
+
+    def heard(self, lane: Lane) -> None:
+        """The platform acknowledged other lanes of this incarnation, so it lives, and said nothing of ``lane``."""
+        self.lanes[lane].heard = True
 
     def rewind(self, lane: Lane, committed: int) -> None:
         """Send again from ``committed`` + 1, which may be less than what was committed before."""
@@ -203,6 +220,11 @@ def _stretch(wait_s: float, jitter: float) -> float:
     return wait_s * (1.0 + JITTER * jitter)
 
 
-def reconnect_delay_s(attempt: int, jitter: float, *, first_s: float = 1.0, most_s: float = 120.0) -> float:
+def reconnect_delay_s(attempt: int, jitter: float, *, first_s: float = 1.0, most_s: float = RECONNECT_MAX_S) -> float:
     """Full jitter: anything up to 1, 2, 4 … 120 s for the attempts 0, 1, 2 … (Brooker, 2015)."""
     return float(min(most_s, first_s * 2.0 ** min(attempt, 16))) * jitter
+
+
+def slow_delay_s(attempt: int, jitter: float, *, first_s: float = SLOW_FIRST_S) -> float:
+    """For what somebody has to mend first: half of 30, 60, 120 s at least, the whole at most."""
+    return float(min(RECONNECT_MAX_S, first_s * 2.0 ** min(attempt, 16))) * (1.0 + jitter) / 2.0

@@ -10,7 +10,6 @@ from contracts.acks import AWAITING_PUBACK_MAX, REFUSED_AFTER, STALL_S, UNCOMMIT
 from contracts.topics import Lane
 from edge_agent.uplink.window import (
     BULK_UNCOMMITTED_MAX,
-    HOLD_MAX_S,
     OFFLINE_AFTER_S,
     PRIORITY,
     Watermark,
@@ -160,9 +159,9 @@ def test_an_ack_is_told_by_where_it_lies(seq: int, verdict: Watermark) -> None:
 def test_a_publish_that_nobody_hears_is_held_and_then_tried_with_one_frame() -> None:
     window = connected()
     publish(window, TEL, 3, puback=False)
-    hold_s = window.refuse_puback(0.0, 0.0)
-    window.refuse_puback(0.0, 0.0)
-    window.refuse_puback(0.0, 0.0)
+    hold_s = window.refuse_puback(0.0, 0.0, 10.0)
+    window.refuse_puback(0.0, 0.0, 10.0)
+    window.refuse_puback(0.0, 0.0, 10.0)
     assert hold_s == 1.0
     assert window.room(TEL, 0.5) == 0
     assert window.lanes[TEL].cursor == 0
@@ -176,10 +175,10 @@ def test_holds_grow_to_an_end() -> None:
     now_s, holds = 0.0, []
     for _ in range(8):
         publish(window, TEL, 1, now_s, puback=False)
-        holds.append(window.refuse_puback(now_s, 0.0))
+        holds.append(window.refuse_puback(now_s, 0.0, 10.0))
         now_s += holds[-1]
     assert holds[:3] == [1.0, 2.0, 4.0]
-    assert holds[-1] == HOLD_MAX_S
+    assert holds[-1] == 10.0
 
 
 def test_a_minute_without_a_commit_is_silence_though_lanes_go_back() -> None:
