@@ -112,8 +112,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.done = Counter("shelfpulse_jobs", "Jobs, by outcome", ["job", "outcome"], registry=self.registry)
-        self.seconds = Histogram("shelfpulse_job_seconds", "Time of a job", ["job"], registry=self.registry)
+        self.done = Counter("shelfpulse_jobs", "Jobs, by outcome", ["task", "outcome"], registry=self.registry)
+        self.seconds = Histogram("shelfpulse_job_seconds", "Time of a job", ["task"], registry=self.registry)
         self.left = Gauge("shelfpulse_rollup_slices_left", "Dirty slices beyond the last round", registry=self.registry)
         self.last_done_s = time.monotonic()
 

@@ -80,7 +80,7 @@ def test_a_worker_rolls_up_what_is_dirty_and_ends_cleanly_on_a_signal(
         tomorrow = storage.partition_name(datetime.now(UTC) + timedelta(days=1))
         assert connection.execute("SELECT to_regclass(%s) IS NOT NULL", (tomorrow,)).fetchone() == (True,)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
-            assert b'shelfpulse_jobs_total{job="refresh_rollups",outcome="done"}' in answer.read()
+            assert b'shelfpulse_jobs_total{outcome="done",task="refresh_rollups"}' in answer.read()
         process.send_signal(number)
         assert process.wait(20) == 0, log.read_text()
     assert events(log)[-1] == "worker_stopped"
