@@ -22,12 +22,26 @@ from edge_agent.bus.registers import (
     REGISTER_MAX,
     Function,
     Kind,
+    Profile,
     Register,
+    Row,
+    Write,
     expand,
     with_deadbands,
 )
 from edge_agent.slots_file import Slot, check_slots, read_slots
-from edge_agent.tables import BrokerTable, Bus, DesiredTables, DeviceTable, EdgeToml, ReportTable, key_of
+from edge_agent.tables import (
+    BrokerTable,
+    Bus,
+    DesiredTables,
+    DeviceTable,
+    EdgeToml,
+    ProfileTable,
+    RegisterTable,
+    ReportTable,
+    RowTable,
+    key_of,
+)
 
 CHANNELS_MAX: Final = 10_000
 """Channels of one gateway, as the platform allows."""
@@ -70,6 +84,7 @@ class Device:
     bays: int
     registers: tuple[Register, ...]
     identify_coil: int | None = None
+    tare: Write | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +100,7 @@ class Settings:
     drain_s: float
     health_window_s: float
     buses: Mapping[str, Bus]
+    profiles: Mapping[str, Profile]
     devices: tuple[Device, ...]
     slots: tuple[Slot, ...]
 
@@ -96,7 +112,8 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     """
     table = _parse(path)
     buses = _buses(path, table.bus)
-    devices = _devices(path, table.device)
+    profiles = _profiles(path, table.profile)
+    devices = _devices(path, table.device, profiles)
     _check_devices(path, devices, buses)
     address = GatewayAddress(table.tenant, table.site, table.gateway)
     slots = [] if table.slots is None else read_slots(path.parent / table.slots, address, _channels(devices))
@@ -110,6 +127,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         drain_s=table.drain_s,
         health_window_s=table.remote.health_window_s,
         buses=buses,
+        profiles=profiles,
         devices=devices,
         slots=tuple(slots),
     )
@@ -129,7 +147,8 @@ def amend(base: Settings, desired: Mapping[str, Any], where: str) -> Settings:
             text = f"cannot be set from afar, only {', '.join(DesiredTables.model_fields)} can"
         _fail(where, f"{key}: {text}", error)
     buses = base.buses if table.bus is None else _buses(where, table.bus)
-    devices = base.devices if table.device is None else _devices(where, table.device)
+    profiles = base.profiles if table.profile is None else _profiles(where, table.profile)
+    devices = base.devices if table.device is None else _devices(where, table.device, profiles)
     _check_devices(where, devices, buses)
     channels = _channels(devices)
     if table.slots is None:
@@ -140,7 +159,9 @@ def amend(base: Settings, desired: Mapping[str, Any], where: str) -> Settings:
     else:
         rows = [(f"{where}: slots[{k}]", row) for k, row in enumerate(table.slots, 1)]
         slots = tuple(check_slots(where, rows, channels))
-    return replace(base, report=table.report or base.report, buses=buses, devices=devices, slots=slots)
+    return replace(
+        base, report=table.report or base.report, buses=buses, profiles=profiles, devices=devices, slots=slots
+    )
 
 
 def _parse(path: Path) -> EdgeToml:
@@ -166,39 +187,62 @@ def _buses(where: object, tables: Iterable[Bus]) -> dict[str, Bus]:
     return buses
 
 
-def _devices(where: object, tables: Iterable[DeviceTable]) -> tuple[Device, ...]:
-    return tuple(_device(where, position, table) for position, table in enumerate(tables))
+def _profiles(where: object, tables: Iterable[ProfileTable]) -> dict[str, Profile]:
+    """Our own profiles and those of the file."""
+    profiles = dict(PROFILES)
+    for table in tables:
+        if table.name in profiles:
+            _fail(where, f"profile: name {table.name!r} is there twice")
+        tare = None if table.tare is None else Write(table.tare.function, table.tare.address, table.tare.value)
+        profiles[table.name] = Profile(table.name, tuple(map(_row, table.register_)), tare)
+    return profiles
 
 
-def _device(where: object, position: int, table: DeviceTable) -> Device:
+def _row(table: RegisterTable) -> Row:
+    row = Row(
+        table.metric,
+        table.function,
+        table.address,
+        table.type,
+        table.scale,
+        table.offset,
+        table.period_s,
+        table.deadband,
+        word_order=table.word_order,
+        bit=table.bit,
+    )
+    return row._replace(step=table.step, flag_word=table.flag_word) if isinstance(table, RowTable) else row
+
+
+def _devices(where: object, tables: Iterable[DeviceTable], profiles: Mapping[str, Profile]) -> tuple[Device, ...]:
+    return tuple(_device(where, position, table, profiles) for position, table in enumerate(tables))
+
+
+def _device(where: object, position: int, table: DeviceTable, profiles: Mapping[str, Profile]) -> Device:
     key = f"device[{position + 1}]"
-    profile = PROFILES.get(table.profile)
+    profile = profiles.get(table.profile)
     if profile is None:
-        _fail(where, f"{key}.profile: {table.profile!r} is none of {', '.join(PROFILES)}")
+        _fail(where, f"{key}.profile: {table.profile!r} is none of {', '.join(profiles)}")
     registers = expand(profile, table.name, bays=table.bays, period_s=table.period_s)
     registers = with_deadbands(registers, table.deadband)
-    for row in table.register_:
-        registers.append(
-            Register(
-                f"{table.name}.{row.metric}",
-                row.function,
-                row.address,
-                row.type,
-                row.scale,
-                row.offset,
-                row.word_order,
-                row.period_s,
-                row.deadband,
-            )
-        )
+    registers += expand(Profile(table.profile, tuple(map(_row, table.register_))), table.name, bays=1)
     if not registers:
         _fail(where, f"{key}: profile {table.profile!r} has no registers; add [[device.register]] tables")
     for register in registers:
         if register.address + register.count - 1 > REGISTER_MAX:
             _fail(where, f"{key}: {register.channel} ends after register {REGISTER_MAX}")
-        if (register.function in {Function.COILS, Function.DISCRETE_INPUTS}) != (register.kind is Kind.BIT):
-            _fail(where, f"{key}: {register.channel}: type bit goes with functions 1 and 2, and only with them")
-    return Device(table.name, table.bus, table.unit, table.profile, table.bays, tuple(registers), table.identify_coil)
+        if register.function in {Function.COILS, Function.DISCRETE_INPUTS} and register.kind is not Kind.BIT:
+            _fail(where, f"{key}: {register.channel}: functions 1 and 2 go with type bit only")
+    return Device(
+        name=table.name,
+        bus=table.bus,
+        unit=table.unit,
+        profile=table.profile,
+        bays=table.bays,
+        registers=tuple(registers),
+        identify_coil=table.identify_coil,
+        tare=profile.tare,
+    )
 
 
 def _check_devices(where: object, devices: Sequence[Device], buses: Mapping[str, Bus]) -> None:

@@ -72,7 +72,7 @@ Bus = TcpBus | RtuBus
 
 
 class RegisterTable(_Table):
-    """A register of a device that no profile knows."""
+    """A register of a device that no profile knows. ``bit``: which bit of the word, for type ``bit`` in a word."""
 
     metric: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,31}$")]
     function: Function = Function.INPUT_REGISTERS
@@ -83,6 +83,30 @@ class RegisterTable(_Table):
     word_order: WordOrder = WordOrder.BIG
     period_s: Period = 10.0
     deadband: Annotated[float, Field(ge=0.0)] = 0.0
+    bit: Annotated[int, Field(ge=0, le=15)] = 0
+
+
+class RowTable(RegisterTable):
+    """A row of a profile; with ``step`` one register a bay, with ``flag_word`` bad while the bay's bit is set there."""
+
+    step: Annotated[int, Field(ge=0, le=REGISTER_MAX)] = 0
+    flag_word: Annotated[int, Field(ge=0, le=REGISTER_MAX)] | None = None
+
+
+class TareTable(_Table):
+    """What tares bay 1 (the next bay has the next address): a coil (function 1) or a holding register (3)."""
+
+    function: Literal[Function.COILS, Function.HOLDING_REGISTERS] = Function.HOLDING_REGISTERS
+    address: Annotated[int, Field(ge=0, le=REGISTER_MAX - BAYS_MAX)]
+    value: Annotated[int, Field(ge=0, le=REGISTER_MAX)] = 1
+
+
+class ProfileTable(_Table):
+    """The registers of a kind of device, for all that name it."""
+
+    name: Name
+    register_: Annotated[list[RowTable], Field(alias="register", min_length=1)]
+    tare: TareTable | None = None
 
 
 class DeviceTable(_Table):
@@ -113,6 +137,7 @@ class DesiredTables(_Table):
 
     report: ReportTable | None = None
     bus: list[Annotated[Bus, Field(discriminator="kind")]] | None = None
+    profile: list[ProfileTable] | None = None
     device: list[DeviceTable] | None = None
     slots: Annotated[list[dict[str, Any]], Field(max_length=10_000)] | None = None
 
@@ -130,6 +155,7 @@ class EdgeToml(_Table):
     report: ReportTable = ReportTable()
     remote: RemoteTable = RemoteTable()
     bus: list[Annotated[Bus, Field(discriminator="kind")]] = []
+    profile: list[ProfileTable] = []
     device: list[DeviceTable] = []
 
 

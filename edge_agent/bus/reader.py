@@ -20,7 +20,7 @@ from edge_agent.bus.modbus import (
     RefusedError,
 )
 from edge_agent.bus.plan import Map, Place, Request, learn_absence, learn_refusal, plan
-from edge_agent.bus.registers import PROFILES, SHELF_METRIC, Decoded, Register, Write
+from edge_agent.bus.registers import SHELF_METRIC, Decoded, Register, Write
 from edge_agent.settings import Device
 
 LEARN_MAX: Final = 40
@@ -110,12 +110,11 @@ class DeviceReader:
 
         The tare register must go back to 0 (where it can be read), and the weight of the bay to about 0.
         """
-        profile = PROFILES[self.device.profile]
-        weight = self._weight_of(bay)
-        if profile.tare is None or weight is None:
+        tare, weight = self.device.tare, self._weight_of(bay)
+        if tare is None or weight is None:
             msg = f"{self.device.name}: profile {self.device.profile} has no tare for bay {bay}"
             raise TareError(msg)
-        command = profile.tare._replace(address=profile.tare.address + bay - 1)
+        command = tare._replace(address=tare.address + bay - 1)
         try:
             before_g = self._value(weight)
             self._command(command)

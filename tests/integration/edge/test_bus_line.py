@@ -36,8 +36,9 @@ def bus_to(slaves: Slaves) -> Bus:
 
 
 def shelf(unit: int, period_s: float = 0.05) -> Device:
-    registers = expand(PROFILES["loadcell_shelf"], f"s{unit}", bays=2, period_s=period_s)
-    return Device(f"s{unit}", "b", unit, "loadcell_shelf", 2, tuple(registers))
+    profile = PROFILES["loadcell_shelf"]
+    registers = expand(profile, f"s{unit}", bays=2, period_s=period_s)
+    return Device(f"s{unit}", "b", unit, profile.name, 2, tuple(registers), tare=profile.tare)
 
 
 class Seen(NamedTuple):

@@ -72,7 +72,8 @@ def generic(*registers: Register) -> Device:
 
 
 def shelf() -> Device:
-    return Device("s01", "b", 1, "loadcell_shelf", 4, tuple(expand(PROFILES["loadcell_shelf"], "s01", bays=4)))
+    profile = PROFILES["loadcell_shelf"]
+    return Device("s01", "b", 1, profile.name, 4, tuple(expand(profile, "s01", bays=4)), tare=profile.tare)
 
 
 def values(reader: DeviceReader) -> dict[str, float]:

@@ -111,11 +111,11 @@ def test_a_register_must_end_within_the_device(tmp_path: Path) -> None:
         load(write(tmp_path, MINIMAL + row), {})
 
 
-def test_bits_go_with_coils(tmp_path: Path) -> None:
-    row = '[[device.register]]\nmetric = "x"\naddress = 1\ntype = "bit"\n'
-    with pytest.raises(UserError, match="type bit goes with functions 1 and 2"):
+def test_coils_are_bits(tmp_path: Path) -> None:
+    row = '[[device.register]]\nmetric = "x"\naddress = 1\nfunction = 2\n'
+    with pytest.raises(UserError, match="functions 1 and 2 go with type bit only"):
         load(write(tmp_path, MINIMAL + row), {})
-    assert load(write(tmp_path, MINIMAL + row + "function = 2\n"), {}).devices[0].registers[-1].channel == "s01.x"
+    assert load(write(tmp_path, MINIMAL + row + 'type = "bit"\n'), {}).devices[0].registers[-1].channel == "s01.x"
 
 
 def test_two_units_with_one_number_on_a_bus_are_refused(tmp_path: Path) -> None:
