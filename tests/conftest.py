@@ -1,5 +1,6 @@
 """Fixtures that every part's tests share: the real services, started for them and broken by them."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,9 @@ import pytest
 from deploy.local.broker import BrokerKind, find_mosquitto, find_nats
 from tests.services.brokers import BrokerHandle, run_broker
 from tests.services.databases import Server, clone, migrate_template, run_server
+
+# Nothing disciplines the clock of a machine that runs tests, and agents are right to say so (edge_agent/clock.py).
+os.environ.setdefault("SHELFPULSE_CLOCK", "trusted")
 
 
 @pytest.fixture(scope="session")

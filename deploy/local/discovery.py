@@ -10,6 +10,8 @@ import msgspec
 from contracts.errors import UserError
 from deploy.local.state import StateDir, default_state, write_private
 
+SAME_CLOCK: Final = {"SHELFPULSE_CLOCK": "trusted"}
+"""A gateway on the platform's own machine has the platform's clock, whether or not anything disciplines it."""
 SUPERVISOR: Final = "up"
 """Name of the stack's own process among its pids."""
 
@@ -76,6 +78,7 @@ def environment(info: StackInfo, *, device: bool) -> Mapping[str, str]:
         "SHELFPULSE_DSN": info.dsn,
         "SHELFPULSE_SECRET": info.secret,
         "MQTT_URL": info.device_mqtt_url if device else info.mqtt_url,
+        **SAME_CLOCK,
     }
 
 

@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from deploy.local.account import service_account
 from deploy.local.broker import Broker, ExternalBroker, local_broker
-from deploy.local.discovery import SUPERVISOR, Login, StackInfo, forget_stack, save_stack
+from deploy.local.discovery import SAME_CLOCK, SUPERVISOR, Login, StackInfo, forget_stack, save_stack
 from deploy.local.figures import is_healthy
 from deploy.local.ports import LOOPBACK, assign
 from deploy.local.postgres import Postgres
@@ -176,7 +176,7 @@ class Stack:
         )
 
     def _environment(self, metrics_port: int, *, device: bool) -> dict[str, str]:
-        given = {name: value for name, value in self._environ.items() if name not in _PRIVATE}
+        given = {**SAME_CLOCK, **{name: value for name, value in self._environ.items() if name not in _PRIVATE}}
         given |= {
             "SHELFPULSE_STATE": str(self.state.root),
             "SHELFPULSE_METRICS_PORT": str(metrics_port),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from contracts.errors import UserError
 from edge_agent.outbox import queries
+from edge_agent.outbox.opening import those_aside
 
 
 class LaneAccount(NamedTuple):
@@ -43,6 +44,8 @@ class OutboxAccount(NamedTuple):
     ep: str
     lanes: list[LaneAccount]
     gaps: list[GapAccount]
+    aside: list[Path]
+    """Files that were set aside, oldest first."""
 
     def as_json(self) -> dict[str, object]:
         """For --json: totals, lanes by name, gaps oldest first."""
@@ -57,6 +60,7 @@ class OutboxAccount(NamedTuple):
             "oldest_s": max((lane.oldest_s for lane in self.lanes), default=0.0),
             "lanes": {lane.lane: _without(lane._asdict(), "lane") for lane in self.lanes},
             "gaps": [gap._asdict() for gap in self.gaps],
+            "aside": [str(path) for path in self.aside],
         }
 
 
@@ -81,10 +85,11 @@ def _read(file: Path, db: sqlite3.Connection) -> OutboxAccount:
     lanes = []
     for lane, *written in db.execute(queries.LANES):
         frames, oldest_ms, size = waiting.get(lane, (0, now_ms, 0))
-        oldest_s = round(max(0.0, now_ms - oldest_ms) / 1000, 1)
+        # 0: written under a clock that nobody believed.
+        oldest_s = round(max(0.0, now_ms - (oldest_ms or now_ms)) / 1000, 1)
         lanes.append(LaneAccount._make((lane, *written, frames, oldest_s, size)))
     gaps = [GapAccount(*gap) for gap in db.execute(queries.GAPS)]
-    return OutboxAccount(file, "" if row is None else row[0], lanes, gaps)
+    return OutboxAccount(file, "" if row is None else row[0], lanes, gaps, those_aside(file))
 
 
 def _without(mapping: Mapping[str, object], key: str) -> dict[str, object]:

@@ -3,10 +3,14 @@
 from typing import Final
 
 PRAGMAS: Final = (
+    # Before the file has its first page: what an outage made it grow by is given back afterwards.
+    "PRAGMA auto_vacuum = INCREMENTAL",
     "PRAGMA journal_mode = WAL",
     # Every commit is on the disk when it returns: a frame is published only then.
     "PRAGMA synchronous = FULL",
     "PRAGMA journal_size_limit = 16777216",
+    # Debian builds SQLite so that what is deleted is overwritten; frames are no secret of this file alone.
+    "PRAGMA secure_delete = OFF",
     "PRAGMA cache_size = -1024",
     "PRAGMA busy_timeout = 5000",
 )
@@ -45,6 +49,12 @@ CREATE TABLE IF NOT EXISTS gap (
     to_seq    INTEGER NOT NULL,
     reason    TEXT NOT NULL
 );
+-- Commits since the seal, oldest first (see ledger.py); digests: how many the line has.
+CREATE TABLE IF NOT EXISTS ledger (
+    n        INTEGER PRIMARY KEY,
+    digests  INTEGER NOT NULL,
+    line     BLOB NOT NULL
+);
 -- What the inference knows of each slot, written together with the events that changed it.
 CREATE TABLE IF NOT EXISTS slot (
     slot    TEXT PRIMARY KEY,
@@ -52,7 +62,9 @@ CREATE TABLE IF NOT EXISTS slot (
 ) WITHOUT ROWID;
 """
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+UPGRADABLE: Final = frozenset({1, SCHEMA_VERSION})
+"""Version 1 had no ledger: it gets one whose seal stands for what was written before."""
 GET_VERSION: Final = "PRAGMA user_version"
 PUT_VERSION: Final = f"PRAGMA user_version = {SCHEMA_VERSION}"
 HAS_TABLES: Final = "SELECT count(*) FROM sqlite_master WHERE name = 'meta'"
@@ -73,14 +85,28 @@ KEPT: Final = """
 SELECT seq, readings, is_gap, digest, length(payload) FROM frame
 WHERE lane = :lane AND seq BETWEEN :from_seq AND :to_seq ORDER BY seq LIMIT :limit"""
 FORGET: Final = "DELETE FROM frame WHERE lane = :lane AND seq BETWEEN :from_seq AND :to_seq"
-BYTES: Final = "SELECT coalesce(sum(length(payload)), 0) FROM frame"
+WAITING: Final = "SELECT coalesce(sum(length(payload)), 0), count(*) FROM frame"
 BYTES_BETWEEN: Final = """
-SELECT coalesce(sum(length(payload)), 0) FROM frame WHERE lane = :lane AND seq BETWEEN :from_seq AND :to_seq"""
-DEPTH: Final = "SELECT count(*), min(at_ms) FROM frame"
-DEPTH_BY_LANE: Final = "SELECT lane, count(*), min(at_ms), sum(length(payload)) FROM frame GROUP BY lane"
+SELECT coalesce(sum(length(payload)), 0), count(*) FROM frame
+WHERE lane = :lane AND seq BETWEEN :from_seq AND :to_seq"""
+OLDEST: Final = """
+SELECT seq, at_ms, is_gap, length(payload) FROM frame WHERE lane = :lane AND seq >= :from_seq
+ORDER BY seq LIMIT :limit"""
+OLDEST_AT: Final = "SELECT at_ms FROM frame WHERE lane = :lane ORDER BY seq LIMIT 1"
+DEPTH_BY_LANE: Final = """
+SELECT lane, count(*), coalesce(min(nullif(at_ms, 0)), 0), sum(length(payload)) FROM frame GROUP BY lane"""
 ADD_GAP: Final = """
 INSERT INTO gap (at_ms, lane, from_seq, to_seq, reason) VALUES (:at_ms, :lane, :from_seq, :to_seq, :reason)"""
 TRIM_GAPS: Final = "DELETE FROM gap WHERE gap_id <= (SELECT max(gap_id) FROM gap) - :keep"
 GAPS: Final = "SELECT at_ms, lane, from_seq, to_seq, reason FROM gap ORDER BY gap_id"
 PUT_SLOT: Final = "INSERT INTO slot VALUES (:slot, :memory) ON CONFLICT (slot) DO UPDATE SET memory = excluded.memory"
 SLOTS: Final = "SELECT slot, memory FROM slot"
+ADD_ENTRY: Final = "INSERT INTO ledger (n, digests, line) VALUES (:n, :digests, :line)"
+OLDEST_ENTRIES: Final = "SELECT n, digests, line FROM ledger ORDER BY n LIMIT :limit"
+LINES: Final = "SELECT line FROM ledger ORDER BY n"
+LAST_ENTRY: Final = "SELECT line FROM ledger ORDER BY n DESC LIMIT 1"
+COUNT_DIGESTS: Final = "SELECT coalesce(sum(digests), 0) FROM ledger"
+FORGET_ENTRIES: Final = "DELETE FROM ledger WHERE n <= :n"
+FREE_PAGES: Final = "PRAGMA freelist_count"
+PAGES: Final = "PRAGMA page_count"
+GIVE_BACK: Final = "PRAGMA incremental_vacuum({pages})"

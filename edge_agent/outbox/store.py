@@ -1,6 +1,6 @@
 """What the sender needs of the place where frames wait: a protocol, and the one in memory.
 
-``outbox.Outbox`` is the other implementation (SQLite); ``MemoryStore`` is for clients without a disk, and tests.
+``file.Outbox`` is the other implementation (SQLite); ``MemoryStore`` is for clients without a disk, and tests.
 """
 
 import threading
@@ -24,8 +24,8 @@ from contracts.frames import (
 )
 from contracts.presence import OutboxDepth, Sent
 from contracts.topics import Lane
+from edge_agent.outbox.ledger import DIGEST_MODULUS
 
-DIGEST_MODULUS: Final = 2**64
 READ_MAX: Final = 256
 """Frames that one ``read`` may return."""
 

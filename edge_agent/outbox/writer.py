@@ -4,7 +4,6 @@ import queue
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -17,6 +16,9 @@ GROUP_S: Final = 0.1
 GROUP_MAX: Final = 2_000
 QUEUE_MAX: Final = 4_000
 """Frames that wait in memory while the disk is slow or full; more are refused and counted."""
+RESERVED: Final = 500
+"""Places of them that readings may not take: decisions and answers find room when readings do not any more."""
+_URGENT: Final = frozenset({Lane.EVT, Lane.RSP})
 RELEASE_EVERY_S: Final = 2.0
 RETRY_S: Final = 1.0
 
@@ -32,7 +34,7 @@ class OutboxWriter:
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._queue: queue.Queue[Entry | None] = queue.Queue(QUEUE_MAX)
+        self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._thread = thread_in_context(self._run, "outbox-writer")
         self._waiting: deque[Entry] = deque()
         self._slots: Mapping[str, bytes] = {}
@@ -56,12 +58,12 @@ class OutboxWriter:
 
     def put(self, entry: Entry) -> bool:
         """Hand a frame over (from one thread only); False when it was refused because too many wait."""
-        try:
-            self._queue.put_nowait(entry)
-        except queue.Full:
+        limit = QUEUE_MAX if entry.lane in _URGENT else QUEUE_MAX - RESERVED
+        if self._queue.qsize() >= limit:
             self.refused_frames += 1
             self.refused_readings += entry.readings
             return False
+        self._queue.put(entry)
         self._taken += 1
         return True
 
@@ -72,8 +74,7 @@ class OutboxWriter:
     def stop(self, slots: Mapping[str, bytes] = {}) -> bool:
         """Write what waits, and the memories of the slots; False when the disk did not take it."""
         self._stopping = True
-        with suppress(queue.Full):
-            self._queue.put_nowait(None)  # wakes the thread; a full queue is no sleep
+        self._queue.put(None)  # wakes the thread
         self._thread.join()
         try:
             self._outbox.write([], slots)
@@ -106,7 +107,7 @@ class OutboxWriter:
             if entry is None:
                 return
             self._waiting.append(entry)
-            if entry.lane in {Lane.EVT, Lane.RSP}:
+            if entry.lane in _URGENT:
                 return  # decisions do not wait for company
             if deadline is None:
                 deadline = time.monotonic() + GROUP_S

@@ -166,12 +166,11 @@ def test_corruption_while_running_names_the_incarnation_that_was_lost(
     outbox = open_outbox()
     outbox.write([tel_entry(float(k), readings=50) for k in range(2_000)])
     lost = outbox.ep
-    assert outbox._db is not None
-    outbox._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    outbox._file.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     with (tmp_path / "outbox.db").open("r+b") as file:
         file.seek(4_096)
         file.write(random.Random(0).randbytes(1_000_000))
-    outbox._db.execute("PRAGMA shrink_memory").fetchall()
+    outbox._file.db.execute("PRAGMA shrink_memory").fetchall()
     outbox.write([tel_entry(7.0, readings=50) for _ in range(50)])
     assert outbox.ep != lost
     first = decode(TEL, outbox.read(TEL, 0, 1)[0].payload)
@@ -183,12 +182,11 @@ def test_corruption_met_while_giving_up_frames_begins_anew(open_outbox: Callable
     outbox = open_outbox()
     outbox.write([tel_entry(float(k), readings=50) for k in range(2_000)])
     lost = outbox.ep
-    assert outbox._db is not None
-    outbox._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    outbox._file.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     with (tmp_path / "outbox.db").open("r+b") as file:
         file.seek(4_096)
         file.write(random.Random(0).randbytes(1_000_000))
-    outbox._db.execute("PRAGMA shrink_memory").fetchall()
+    outbox._file.db.execute("PRAGMA shrink_memory").fetchall()
     outbox.give_up(TEL, Gap(from_=1, to=1_000, reason=GapReason.REFUSED))
     assert outbox.ep != lost
     assert outbox.marks()[TEL] == Marks(0, 0)
@@ -285,7 +283,8 @@ class FullOutbox(Outbox):
 def test_the_writer_holds_frames_while_the_disk_is_full_and_says_what_it_could_not_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_agent.outbox.writer.QUEUE_MAX", 50)
+    monkeypatch.setattr("edge_agent.outbox.writer.QUEUE_MAX", 60)
+    monkeypatch.setattr("edge_agent.outbox.writer.RESERVED", 10)
     monkeypatch.setattr("edge_agent.outbox.writer.GROUP_MAX", 20)
     monkeypatch.setattr("edge_agent.outbox.writer.RETRY_S", 0.01)
     outbox = FullOutbox(tmp_path / "outbox.db", machine="m", max_bytes=ROOMY)
@@ -294,6 +293,7 @@ def test_the_writer_holds_frames_while_the_disk_is_full_and_says_what_it_could_n
     taken = sum(writer.put(tel_entry(float(k), readings=2)) for k in range(60))
     assert taken == 50
     assert (writer.refused_frames, writer.refused_readings) == (10, 20)
+    assert writer.put(Entry(EVT, event(1), 0)), "a decision finds room when readings do not any more"
     writer.keep({"s01-b1": b"memory"})
     writer.start()
     wait_for(lambda: writer.is_full)
@@ -371,7 +371,7 @@ class OutboxMachine(RuleBasedStateMachine):
             (size,) = db.execute("SELECT coalesce(sum(length(payload)), 0) FROM frame").fetchone()
         db.close()
         assert size <= 3_000
-        assert self.outbox._state.bytes == size
+        assert self.outbox._file.state.bytes == size
 
     def teardown(self) -> None:
         self.outbox.close()
