@@ -39,10 +39,7 @@ class DesiredConfig(msgspec.Struct, frozen=True):
 
 
 def canonical(config: dict[str, Any]) -> bytes:
-    """JSON of a configuration with sorted keys and without white space: what its ``sha256`` is made of.
-
-    Raises OverflowError for an integer beyond 64 bits, TypeError for what JSON cannot say.
-    """
+    """JSON of a configuration with sorted keys and without white space: what its ``sha256`` is made of."""
     return msgspec.json.encode(config, order="sorted")
 
 

@@ -13,6 +13,10 @@ from starlette.types import Scope
 
 from platform_api import health
 from platform_api.anomalies.routes import router as anomalies_router
+from platform_api.devices.claim_routes import open_router as redeem_router
+from platform_api.devices.claim_routes import router as claims_router
+from platform_api.devices.command_routes import router as commands_router
+from platform_api.devices.config_routes import router as configs_router
 from platform_api.devices.routes import router as devices_router
 from platform_api.inventory.routes import router as inventory_router
 from platform_api.kit import db, errors
@@ -40,6 +44,10 @@ TAGS: Final = [
     {"name": "anomalies", "description": "What seems wrong, with its evidence"},
     {"name": "replenishment", "description": "Suggested refills"},
     {"name": "devices", "description": "Sites, gateways, devices and their series"},
+    {
+        "name": "gateways",
+        "description": "How gateways are let in and taken out, and what they are told to do and to be",
+    },
     {"name": "tenancy", "description": "Who asks"},
     {"name": "health", "description": "For orchestrators"},
 ]
@@ -91,6 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.secret = secret
     app.state.identify = identify_with(secret)
     app.state.limits = Limits()
+    app.state.provisioning = settings.provisioning()
     errors.install(app)
     _mount(app)
     app.add_middleware(BodyLimit)
@@ -106,6 +115,7 @@ HUB_POOL_MAX: Final = 4
 def _mount(app: FastAPI) -> None:
     app.include_router(health.router)
     app.include_router(tenancy_routes.open_router)
+    app.include_router(redeem_router)
     app.include_router(page_routes.open_router)
     # Everything else asks for a credential here, once, so that no route can forget to.
     guarded = [Depends(BEARER), Depends(COOKIE), Depends(principal, scope="function")]
@@ -116,6 +126,9 @@ def _mount(app: FastAPI) -> None:
         anomalies_router,
         replenishment_router,
         devices_router,
+        claims_router,
+        commands_router,
+        configs_router,
         tenancy_routes.router,
         page_routes.router,
     ):

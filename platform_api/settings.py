@@ -1,11 +1,13 @@
 """What the API needs to be told, from the environment (prefix ``SHELFPULSE_``)."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.errors import UserError
+from platform_api.kit.provisioning import Provisioning
 
 SECRET_MIN_CHARS = 32
 
@@ -14,6 +16,9 @@ class Settings(BaseSettings):
     """Settings of ``shelfpulse api``.
 
     ``dsn`` is a libpq URL; ``secret`` the key that signs access tokens; ``metrics_port`` 0 serves no metrics.
+    ``gateway_broker_url`` is where gateways find the broker (without user and password), ``gateway_ca_file`` the PEM of
+    the authority that they shall believe and ``gateway_update_key_file`` the public key of updates: told when a claim
+    code is redeemed. Without the first no code can be.
     """
 
     model_config = SettingsConfigDict(env_prefix="SHELFPULSE_", frozen=True)
@@ -23,6 +28,13 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     metrics_port: int = Field(default=0, ge=0, le=65_535)
     pool_max: int = Field(default=10, ge=1, le=100)
+    gateway_broker_url: str = Field(default="", pattern=r"^(mqtts?://[^@/\s]+)?$")
+    gateway_ca_file: Path | None = None
+    gateway_update_key_file: Path | None = None
+
+    def provisioning(self) -> Provisioning:
+        """What gateways are told. Raises UserError for a file that cannot be read."""
+        return Provisioning(self.gateway_broker_url, _text(self.gateway_ca_file), _text(self.gateway_update_key_file))
 
 
 class DatabaseSettings(BaseSettings):
@@ -47,6 +59,16 @@ def load_dsn() -> str:
         return DatabaseSettings().dsn.get_secret_value()  # type: ignore[call-arg]  # filled from the environment
     except ValidationError as error:
         raise _named(error) from error
+
+
+def _text(file: Path | None) -> str:
+    if file is None:
+        return ""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"cannot read {file}: {error}"
+        raise UserError(message, "check SHELFPULSE_GATEWAY_CA_FILE and SHELFPULSE_GATEWAY_UPDATE_KEY_FILE") from error
 
 
 def _named(error: ValidationError) -> UserError:

@@ -6,6 +6,8 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from contracts.frames import Quality
+from platform_api.devices.remote_models import ConfigState
+from platform_api.devices.rules import CredentialState
 
 
 class SiteKind(StrEnum):
@@ -57,6 +59,23 @@ class GatewayState(StrEnum):
     UNKNOWN = "unknown"
 
 
+class GatewayCredential(BaseModel):
+    """What the gateway proves itself with. ``invited_until``: a claim code waits to be redeemed."""
+
+    state: CredentialState
+    issued_at: datetime | None
+    invited_until: datetime | None
+
+
+class GatewayConfig(BaseModel):
+    """Versions of its configuration: the newest desired with its state, and the newest applied."""
+
+    desired: int | None
+    applied: int | None
+    state: ConfigState | None
+    error: str
+
+
 class Gateway(BaseModel):
     """One edge agent. ``committed_at``: when anything of it was last committed."""
 
@@ -74,6 +93,8 @@ class Gateway(BaseModel):
                     "outbox_oldest_s": 0.0,
                     "committed_at": "2026-01-05T08:12:31Z",
                     "revoked_at": None,
+                    "credential": {"state": "live", "issued_at": "2026-01-04T09:00:00Z", "invited_until": None},
+                    "config": {"desired": 7, "applied": 7, "state": "applied", "error": ""},
                 }
             ]
         }
@@ -89,6 +110,8 @@ class Gateway(BaseModel):
     outbox_oldest_s: float
     committed_at: datetime | None
     revoked_at: datetime | None
+    credential: GatewayCredential
+    config: GatewayConfig
 
 
 class Device(BaseModel):

@@ -15,20 +15,40 @@ ORDER BY s.site_id
 LIMIT %(limit)s
 """
 
-GATEWAYS = """
+_GATEWAY = """
 SELECT g.gateway_id, g.site_id, g.name, g.revoked_at, p.state, p.since, p.agent,
        coalesce(p.outbox_frames, 0) AS outbox_frames, coalesce(p.outbox_oldest_s, 0) AS outbox_oldest_s,
        (SELECT max(w.updated_at) FROM ingest_watermark w
-        WHERE w.tenant_id = g.tenant_id AND w.gateway_id = g.gateway_id) AS committed_at
+        WHERE w.tenant_id = g.tenant_id AND w.gateway_id = g.gateway_id) AS committed_at,
+       k.created_at AS issued_at, k.created_at IS NOT NULL AS issued, coalesce(k.live, false) AS live,
+       (SELECT max(c.expires_at) FROM claim c
+        WHERE c.tenant_id = g.tenant_id AND c.gateway_id = g.gateway_id
+          AND c.used_at IS NULL AND c.expires_at > now()) AS invited_until,
+       f.version AS config_desired, f.state AS config_state, f.error AS config_error,
+       (SELECT max(a.version) FROM gateway_config a
+        WHERE a.tenant_id = g.tenant_id AND a.gateway_id = g.gateway_id AND a.state = 'applied') AS config_applied
 FROM gateway g
 LEFT JOIN gateway_presence p ON p.tenant_id = g.tenant_id AND p.gateway_id = g.gateway_id
+LEFT JOIN LATERAL (
+    SELECT created_at, revoked_at IS NULL AS live FROM credential
+    WHERE tenant_id = g.tenant_id AND gateway_id = g.gateway_id ORDER BY created_at DESC LIMIT 1
+) k ON true
+LEFT JOIN LATERAL (
+    SELECT version, state, error FROM gateway_config
+    WHERE tenant_id = g.tenant_id AND gateway_id = g.gateway_id ORDER BY version DESC LIMIT 1
+) f ON true
 WHERE g.tenant_id = %(tenant_id)s
   AND (%(sites)s::text[] IS NULL OR g.site_id = ANY(%(sites)s))
+"""
+
+GATEWAYS = f"""{_GATEWAY}
   AND (%(site)s::text IS NULL OR g.site_id = %(site)s)
   AND (%(after)s::text IS NULL OR g.gateway_id > %(after)s)
 ORDER BY g.gateway_id
 LIMIT %(limit)s
 """
+
+GATEWAY = f"{_GATEWAY} AND g.gateway_id = %(gateway)s"
 
 DEVICES = """
 SELECT d.gateway_id, d.device_id, g.site_id, d.profile, d.name,

@@ -1,4 +1,4 @@
-"""GET /v1/sites, /v1/gateways, /v1/devices, /v1/series."""
+"""GET /v1/sites, /v1/gateways, /v1/gateways/{id}, /v1/devices, /v1/series."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,10 +7,21 @@ from fastapi import APIRouter
 
 from contracts.metrics import unit_for
 from platform_api.devices import queries
-from platform_api.devices.models import Device, Gateway, GatewayState, Latest, Series, Site
-from platform_api.kit.auth import Caller
-from platform_api.kit.db import Tx
-from platform_api.kit.errors import COMMON_RESPONSES
+from platform_api.devices.models import (
+    Device,
+    Gateway,
+    GatewayConfig,
+    GatewayCredential,
+    GatewayState,
+    Latest,
+    Series,
+    Site,
+)
+from platform_api.devices.parameters import GatewayId, place
+from platform_api.devices.rules import credential_state
+from platform_api.kit.auth import Caller, Principal
+from platform_api.kit.db import Connection, Tx
+from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found
 from platform_api.kit.filters import ChannelName, Name
 from platform_api.kit.paging import Listing, Paging
 
@@ -29,12 +40,26 @@ def list_sites(caller: Caller, tx: Tx, page: Paging) -> Listing[Site]:
 
 @router.get("/v1/gateways", summary="List gateways")
 def list_gateways(caller: Caller, tx: Tx, page: Paging, site: Name = None) -> Listing[Gateway]:
-    """Edge agents with their presence and what waits in their outboxes, by id."""
+    """Edge agents with their presence, outbox, credential and configuration, by id."""
     last = page.after("gateways", tuple[str])
     rows = tx.execute(
         queries.GATEWAYS, {**caller.scope, "site": site, "after": last and last[0], "limit": page.limit + 1}
     ).fetchall()
     return page.listing("gateways", rows, key=lambda row: (row["gateway_id"],), item=_gateway)
+
+
+@router.get("/v1/gateways/{gateway}", summary="Read a gateway", responses=NOT_FOUND_RESPONSE)
+def read_gateway(gateway: GatewayId, caller: Caller, tx: Tx) -> Gateway:
+    """One edge agent with its presence, outbox, credential and configuration."""
+    return gateway_of(tx, caller, gateway)
+
+
+def gateway_of(tx: Connection, caller: Principal, gateway: str) -> Gateway:
+    """The gateway as the caller sees it. Raises ApiError (404)."""
+    row = tx.execute(queries.GATEWAY, place(caller, gateway)).fetchone()
+    if row is None:
+        raise not_found("gateway")
+    return _gateway(row)
 
 
 @router.get("/v1/devices", summary="List devices")
@@ -91,6 +116,21 @@ def _gateway(row: Row) -> Gateway:
         site=row["site_id"],
         state=GatewayState(row["state"] or GatewayState.UNKNOWN),
         agent=row["agent"] or "",
+        credential=GatewayCredential(
+            state=credential_state(
+                revoked=row["revoked_at"] is not None,
+                issued=row["issued"],
+                live=row["live"],
+                invited=row["invited_until"] is not None,
+            ),
+            **_same(row, "issued_at invited_until"),
+        ),
+        config=GatewayConfig(
+            desired=row["config_desired"],
+            applied=row["config_applied"],
+            state=row["config_state"],
+            error=row["config_error"] or "",
+        ),
         **_same(row, "name since outbox_frames outbox_oldest_s committed_at revoked_at"),
     )
 

@@ -14,6 +14,10 @@ REQUESTS_PER_S: Final = 50.0
 REQUESTS_BURST: Final = 200
 LOGINS_PER_S: Final = 0.2
 LOGINS_BURST: Final = 10
+REDEEMS_PER_S: Final = 0.2
+REDEEMS_BURST: Final = 10
+ALL_REDEEMS_PER_S: Final = 20.0
+ALL_REDEEMS_BURST: Final = 200
 CLIENTS_MAX: Final = 10_000
 
 
@@ -44,6 +48,8 @@ class Limits:
     def __init__(self) -> None:
         self._requests = Bucket(REQUESTS_PER_S, REQUESTS_BURST)
         self._logins = Bucket(LOGINS_PER_S, LOGINS_BURST)
+        self._redeems = Bucket(REDEEMS_PER_S, REDEEMS_BURST)
+        self._all_redeems = Bucket(ALL_REDEEMS_PER_S, ALL_REDEEMS_BURST)
 
     def take_request(self, user: str) -> None:
         """Count a request of a known user. Raises ApiError (429)."""
@@ -52,6 +58,12 @@ class Limits:
     def take_login(self, login: str, address: str) -> None:
         """Count an attempt to log in, for its login name and for its address. Raises ApiError (429)."""
         _refuse(max(self._logins.take(f"login {login.lower()}"), self._logins.take(f"address {address}")))
+
+    def take_redeem(self, address: str) -> None:
+        """Count an attempt to redeem a claim code, for its address and for all. Raises ApiError (429)."""
+        # One after the other: what its own limit stops must not use up that of the others.
+        _refuse(self._redeems.take(address))
+        _refuse(self._all_redeems.take("all"))
 
 
 def _refuse(wait_s: float) -> None:

@@ -30,6 +30,7 @@ CREATE TABLE credential (
     FOREIGN KEY (tenant_id, gateway_id) REFERENCES gateway
 );
 CREATE UNIQUE INDEX credential_live ON credential (tenant_id, gateway_id) WHERE revoked_at IS NULL;
+CREATE INDEX credential_gateway ON credential (tenant_id, gateway_id, created_at DESC);
 
 -- Each version that was ever desired; the newest is retained on dn/…/cfg.
 CREATE TABLE gateway_config (
@@ -65,13 +66,17 @@ CREATE TABLE command (
     sent_at      timestamptz,
     acked_at     timestamptz,
     finished_at  timestamptz,
+    tried_at     timestamptz,  -- last time that it was published, heard or not
     FOREIGN KEY (tenant_id, gateway_id) REFERENCES gateway
 );
 CREATE INDEX command_recent ON command (tenant_id, gateway_id, created_at DESC);
 CREATE INDEX command_waiting ON command (expires_at) WHERE state IN ('queued', 'sent', 'acked');
+CREATE INDEX command_due ON command (tried_at NULLS FIRST, created_at) WHERE state IN ('queued', 'sent');
 
 -- What a gateway answered on lane rsp. Called by the stream in the epoch's transaction; repeating it changes nothing,
--- and a command never goes back: done, failed and expired are ends.
+-- and a command never goes back: done and failed are ends. So is expired, unless the gateway says that it acted: the
+-- platform calls a command expired when it has heard nothing, and an answer may wait in an outbox for days.
+-- A configuration that was superseded while the gateway was away may be answered all the same.
 CREATE FUNCTION apply_answer(
     p_tenant text, p_gateway text, p_command text, p_state text, p_result jsonb, p_error text,
     p_cfg integer, p_applied boolean, p_at timestamptz
@@ -80,17 +85,18 @@ BEGIN
     IF p_command <> '' THEN
         UPDATE command SET
             state = p_state, result = p_result, error = p_error,
-            acked_at = coalesce(acked_at, p_at),
+            acked_at = coalesce(acked_at, CASE WHEN p_state <> 'expired' THEN p_at END),
             finished_at = CASE WHEN p_state IN ('done', 'failed', 'expired') THEN p_at END
         WHERE command_id = p_command AND tenant_id = p_tenant AND gateway_id = p_gateway
           AND p_state IN ('acked', 'done', 'failed', 'expired')
-          AND (state IN ('queued', 'sent') OR (state = 'acked' AND p_state <> 'acked'));
+          AND (state IN ('queued', 'sent') OR (state = 'acked' AND p_state <> 'acked')
+               OR (state = 'expired' AND p_state IN ('done', 'failed')));
     END IF;
     IF p_cfg IS NOT NULL THEN
         UPDATE gateway_config SET
             state = CASE WHEN p_applied THEN 'applied' ELSE 'refused' END, error = p_error, reported_at = p_at
         WHERE tenant_id = p_tenant AND gateway_id = p_gateway AND version = p_cfg
-          AND state IN ('desired', 'sent', 'applied', 'refused');
+          AND (reported_at IS NULL OR state <> CASE WHEN p_applied THEN 'applied' ELSE 'refused' END);
     END IF;
 END
 $$;

@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import uvicorn
 
@@ -11,10 +12,12 @@ from platform_api.app import create_app
 from platform_api.settings import Settings
 from tests.integration.api.world import SECRET
 
+BROKER_URL: Final = "mqtts://broker.example:8883"
+
 
 def settings_for(dsn: str) -> Settings:
     """Settings of an API under test."""
-    return Settings.model_validate({"dsn": dsn, "secret": SECRET})
+    return Settings.model_validate({"dsn": dsn, "secret": SECRET, "gateway_broker_url": BROKER_URL})
 
 
 @contextmanager

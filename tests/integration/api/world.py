@@ -35,6 +35,10 @@ class Tenant:
     proposal: UUID
     end: datetime
     """Time after the last reading."""
+    gateway: str
+    """A gateway with a name that no other tenant has …"""
+    command: str
+    """… and one of its commands."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,16 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
     assert anomaly is not None
     assert proposal is not None
     key = service.create_api_key(connection, login=f"ops@{tenant}", name="test")
-    return Tenant(tenant, f"ops@{tenant}", key, series, anomaly, proposal, now)
+    gateway, command = f"gw-{tenant}", f"command-{tenant}"
+    connection.execute(
+        "INSERT INTO gateway (tenant_id, gateway_id, site_id) VALUES (%s, %s, 'west-1')", (tenant, gateway)
+    )
+    connection.execute(
+        """INSERT INTO command (command_id, tenant_id, gateway_id, kind, state, expires_at)
+           VALUES (%s, %s, %s, 'identify', 'done', %s)""",
+        (command, tenant, gateway, now),
+    )
+    return Tenant(tenant, f"ops@{tenant}", key, series, anomaly, proposal, now, gateway, command)
 
 
 def _site(connection: psycopg.Connection, tenant: str, site: str, org: str, now: datetime) -> tuple[int, UUID, UUID]:
