@@ -19,6 +19,13 @@ FRESH: Final = """
     WHERE batch_id > %(last)s GROUP BY 1 ORDER BY 2
 """
 LAST_BATCH: Final = "SELECT coalesce(max(batch_id), 0) FROM ingest_batch"
+# Plain devices have no lanes, so no ledger: their epochs show in the digests alone. Of two epochs between two looks the
+# later one stands for both.
+FRESH_PLAIN: Final = """
+    SELECT max(xmin::text::bigint), sum(readings)::bigint, (sum(readings) - %(last)s)::bigint FROM ingest_digest
+    HAVING sum(readings) > %(last)s
+"""
+LAST_PLAIN: Final = "SELECT coalesce(sum(readings), 0)::bigint FROM ingest_digest"
 TIMES: Final = "COPY (SELECT xmin::text::bigint, time FROM reading WHERE time >= '{since}') TO STDOUT (FORMAT BINARY)"
 _PG_EPOCH_S: Final = 946_684_800
 _ROW: Final = np.dtype(
@@ -43,13 +50,17 @@ class _Seen:
 
 
 class CommitWatch:
-    """Listens for epochs from a thread of its own and notes when each is visible. A context manager."""
+    """Listens for epochs from a thread of its own and notes when each is visible. A context manager.
 
-    def __init__(self, dsn: str) -> None:
+    ``plain``: the readings are those of plain devices.
+    """
+
+    def __init__(self, dsn: str, *, plain: bool = False) -> None:
+        self._fresh = FRESH_PLAIN if plain else FRESH
         self._connection = storage.connect(dsn, application="shelfpulse bench watch")
-        row = self._connection.execute(LAST_BATCH).fetchone()
+        row = self._connection.execute((LAST_PLAIN if plain else LAST_BATCH).encode()).fetchone()
         assert row is not None
-        self._last_batch = int(row[0])
+        self._last = int(row[0])
         self._seen = _Seen([])
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -84,12 +95,12 @@ class CommitWatch:
             for _ in self._connection.notifies(timeout=POLL_S, stop_after=1):
                 pass
             at_s = time.time()
-            self._note(at_s, self._connection.execute(FRESH, {"last": self._last_batch}).fetchall())
+            self._note(at_s, self._connection.execute(self._fresh, {"last": self._last}).fetchall())
 
     def _note(self, at_s: float, rows: list[tuple[int, int, int]]) -> None:
         if not rows:
             return
-        self._last_batch = rows[-1][1]
+        self._last = rows[-1][1]
         with self._changed:
             for xid, _, readings in rows:
                 self._seen.commits.append(Commit(xid, at_s, readings))

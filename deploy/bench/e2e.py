@@ -23,6 +23,7 @@ from deploy.verify import Report, read_ledger, verify
 from simulators import queries as fleet_queries
 from simulators.fleet import FleetReport, addresses
 from simulators.fleet_group import FleetOptions
+from simulators.raw_load import RawReport
 from stream import storage
 
 TENANT: Final = "bench"
@@ -41,13 +42,19 @@ _MIB: Final = 1024**2
 
 
 class Plan(NamedTuple):
-    """What to run. ``dsn`` names a server to make a database on; empty: a PostgreSQL of our own."""
+    """What to run. ``dsn`` names a server to make a database on; empty: a PostgreSQL of our own.
+
+    ``plain``: one reading a message by plain devices, which the broker acknowledges and no gateway.
+    ``processes``: of the stream.
+    """
 
     readings: int
     readings_per_frame: int
     gateways: int
     seed: int
     dsn: str
+    plain: bool = False
+    processes: int = 1
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +97,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 class Load(NamedTuple):
     """One fleet's run: its report, and when its first reading was taken and its last row visible."""
 
-    report: FleetReport
+    report: FleetReport | RawReport
     first_s: float
     visible_s: float
 
@@ -127,12 +134,15 @@ def run_e2e(plan: Plan, say: Callable[[str], None]) -> Result:
 
 def _measure(plan: Plan, stack: Stack, home: Path, say: Callable[[str], None]) -> Result:
     stack.start_services(_never)
-    for name in ("stream", "worker"):
-        stack.start_process(name, name, "run")
+    stack.start_process("stream", "stream", "run", "--processes", str(plan.processes))
+    stack.start_process("worker", "worker", "run")
     fleet = _Fleet(plan, stack, home)
     fleet_queries.register(stack.dsn, fleet.addresses)
     stack.supervisor.wait_ready("stream", "worker")
-    with storage.connect(stack.dsn, application="shelfpulse bench") as connection, CommitWatch(stack.dsn) as watch:
+    with (
+        storage.connect(stack.dsn, application="shelfpulse bench") as connection,
+        CommitWatch(stack.dsn, plain=plan.plain) as watch,
+    ):
         say(f"warming up with {WARM_UP_READINGS:,} readings")
         fleet.run(watch, "warm-up", readings=WARM_UP_READINGS)
         say(f"measuring {plan.readings:,} readings, as fast as they are acknowledged")
@@ -153,15 +163,15 @@ def _measure(plan: Plan, stack: Stack, home: Path, say: Callable[[str], None]) -
         say("copying the same rows into the same table")
         columns = stored_columns(connection, load.first_s, calm.first_s)
         copy_rate = copy_rows_per_s(connection, columns, max(1, int(np.mean(epoch_rows))))
-        written = sum(account.readings or 0 for account in fleet.accounts())
+        written = fleet.written
         committed = sum(commit.readings for commit in watch.commits)
         p50_s, p99_s = np.quantile(latency_s, [0.5, 0.99]).tolist()
         return Result(
             readings_per_s=round(load.readings_per_s, 1),
             copy_rows_per_s=round(copy_rate, 1),
             ratio=round(load.readings_per_s / copy_rate, 3),
-            messages_per_s=round(load.report.frames / (load.visible_s - load.first_s), 1),
-            readings_per_message=plan.readings_per_frame,
+            messages_per_s=round(_messages(load.report) / (load.visible_s - load.first_s), 1),
+            readings_per_message=1 if plan.plain else plan.readings_per_frame,
             latency_p50_ms=round(p50_s * 1000, 1),
             latency_p99_ms=round(p99_s * 1000, 1),
             latency_readings_per_s=round(calm.readings_per_s, 1),
@@ -190,7 +200,7 @@ class _Fleet:
         self._stack = stack
         self._home = home
         self._truths: list[Path] = []
-        self._written = 0
+        self.written = 0
         self.addresses = addresses(
             FleetOptions(
                 tenant=TENANT, gateways=plan.gateways, devices=DEVICES, rate=0, seconds=None, readings=1, lanes=(),
@@ -220,9 +230,10 @@ class _Fleet:
             "rate": rate,
             "readings": readings,
             "seconds": seconds,
-            "truth": truth,
+            "truth": None if self._plan.plain else truth,
         }
         arguments = [f"--{key}={value}" for key, value in options.items() if value is not None]
+        arguments += ["--raw"] if self._plan.plain else []
         before_s = time.time()
         seen_before = len(watch.commits)
         # Our own command with our own options.
@@ -238,10 +249,14 @@ class _Fleet:
             lines = (ran.stderr or ran.stdout).strip().splitlines() or ["no output"]
             message = f"the {name} was not committed within {DEADLINE_S:.0f} s: {lines[-1]}"
             raise UserError(message, "is the machine busy with something else? fewer --readings may do", code=1)
-        report = msgspec.json.decode(ran.stdout, type=FleetReport)
-        self._truths.append(truth)
-        self._written += report.readings
-        if not watch.wait(self._written, GRACE_S):
+        report: FleetReport | RawReport
+        if self._plan.plain:
+            report = msgspec.json.decode(ran.stdout, type=RawReport)
+        else:
+            report = msgspec.json.decode(ran.stdout, type=FleetReport)
+            self._truths.append(truth)
+        self.written += report.readings
+        if not watch.wait(self.written, GRACE_S):
             message = f"the {name} was acknowledged, and its rows are not there"
             raise UserError(message, "`shelfpulse verify` says which are missing", code=1)
         commits = watch.commits[seen_before:]
@@ -259,6 +274,10 @@ class _Fleet:
         assert row is not None
         first_s: float = row[0].timestamp()
         return first_s
+
+
+def _messages(report: FleetReport | RawReport) -> int:
+    return report.frames if isinstance(report, FleetReport) else report.published
 
 
 def _verified(report: Report, say: Callable[[str], None]) -> bool:

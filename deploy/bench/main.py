@@ -25,11 +25,13 @@ def bench() -> None:
 
 
 @app.command()
-def e2e(
+def e2e(  # noqa: PLR0913 - a command's options
     *,
     readings: Annotated[int, typer.Option(min=10_000, help="Readings of the loaded part, at most.")] = 2_000_000,
     readings_per_frame: Annotated[int, typer.Option(min=1, max=1000, help="Readings in a frame.")] = 50,
     gateways: Annotated[int, typer.Option(min=1, max=10_000, help="Gateways that send them.")] = 200,
+    plain: Annotated[bool, typer.Option("--raw", help="Plain devices: one reading a message.")] = False,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes of the stream.")] = 1,
     seed: Annotated[int, typer.Option(help="Values follow from it.")] = 0,
     dsn: Annotated[
         str, typer.Option(help="Server on which to make a database for the run, instead of a PostgreSQL of our own.")
@@ -41,7 +43,10 @@ def e2e(
     Starts its own stack in a temporary directory and leaves nothing behind. Exits with 1 when a reading is missing or
     there twice.
     """
-    plan = Plan(readings=readings, readings_per_frame=readings_per_frame, gateways=gateways, seed=seed, dsn=dsn)
+    plan = Plan(
+        readings=readings, readings_per_frame=readings_per_frame, gateways=gateways, seed=seed, dsn=dsn, plain=plain,
+        processes=processes,
+    )  # fmt: skip
     console = Console(stderr=True)
     result = run_e2e(plan, say=lambda text: console.print(text, style="dim"))
     if as_json:
