@@ -1,12 +1,13 @@
 """Polls are spread out, missed deadlines skipped, silent devices parked, and slow ones held back."""
 
 import math
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.bus.schedule import GARBLED_MAX, PARK_MAX_S, Job, Schedule
+from edge_agent.bus.schedule import GARBLED_MAX, GRID_S, PARK_MAX_S, Job, Schedule
 
 
 def run(schedule: Schedule, start_s: float, end_s: float) -> list[tuple[float, Job]]:
@@ -21,14 +22,24 @@ def run(schedule: Schedule, start_s: float, end_s: float) -> list[tuple[float, J
 
 
 def test_equal_periods_are_spread_evenly() -> None:
-    jobs = [Job(f"s{k}", 1.0) for k in range(4)]
+    jobs = [Job(f"s{k}", 1.0) for k in range(5)]
     taken = run(Schedule(jobs, 100.0), 100.0, 101.0)
     assert [(round(t - 100.0, 6), job.device) for t, job in taken] == [
         (0.0, "s0"),
-        (0.25, "s1"),
-        (0.5, "s2"),
-        (0.75, "s3"),
+        (0.2, "s1"),
+        (0.4, "s2"),
+        (0.6, "s3"),
+        (0.8, "s4"),
     ]
+
+
+@given(st.integers(1, 100))
+def test_many_devices_share_the_moments_of_the_grid_evenly(devices: int) -> None:
+    taken = run(Schedule([Job(f"s{k}", 1.0) for k in range(devices)], 0.0), 0.0, 1.0)
+    counts = Counter(round(t, 6) for t, _ in taken)
+    assert sum(counts.values()) == devices
+    assert all(round(t / GRID_S, 6).is_integer() for t in counts)
+    assert max(counts.values()) <= devices / 10 + 1
 
 
 @given(st.lists(st.sampled_from([0.2, 0.5, 1.0, 5.0]), min_size=1, max_size=8))
