@@ -9,7 +9,7 @@ import selectors
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import paho.mqtt.client as paho
@@ -23,7 +23,7 @@ from contracts.presence import KEEPALIVE_S, WILL_DELAY_S
 from edge_agent.settings import Broker
 from edge_agent.uplink.buffered_socket import BufferedSocket
 from edge_agent.uplink.counts import Alarm
-from edge_agent.uplink.reasons import Reaction
+from edge_agent.uplink.reasons import Reaction, Reason
 from edge_agent.uplink.tls import client_context, describe
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -36,6 +36,9 @@ DOWN_PACKET_MAX_BYTES: Final = DOWN_MAX_BYTES + 1_024
 RECEIVE_MAXIMUM_DEFAULT: Final = 65_535
 QOS_MAX_DEFAULT: Final = 2
 MISC_EVERY_S: Final = 1.0
+PACKETS_MAX: Final = 256
+"""Packets that are read before it is time to write again."""
+_PACKET_ID_BYTES: Final = 2
 _PUBLISH_OVERHEAD_BYTES: Final = 10
 """First byte, length (4), length of the topic (2), packet id (2), no properties (1)."""
 
@@ -148,10 +151,43 @@ class Waker:
 
 
 class _Client(paho.Client):
-    """paho on a buffered socket: it would take three system calls for each PUBACK, and one for each publish."""
+    """paho on a buffered socket, and without its queue of what was published: the window is ours.
+
+    Saves two thirds of the time for a frame (three system calls a PUBACK and one a publish, a condition variable a
+    message), and leaves paho nothing that it could send by itself. Overrides internals of paho 2 and none of its
+    protocol; the integration tests run it against real brokers, so that a change in paho shows.
+    """
+
+    def __init__(self, client_id: str, on_puback: Callable[[int, int], None], *, version5: bool) -> None:
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=None if version5 else False,
+            protocol=MQTTProtocolVersion.MQTTv5 if version5 else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        self._on_puback = on_puback
+
+    def send_publish(self, topic: bytes, payload: bytes, *, retain: bool) -> int:
+        """Write a PUBLISH of QoS 1 to the socket's buffer; its packet id. Raises NotConnectedError."""
+        mid = self._mid_generate()
+        code = self._send_publish(mid, topic, payload, 1, retain)
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise NotConnectedError(code.name.lower())
+        return mid
 
     def _create_socket(self) -> "paho.SocketLike":  # defined for type checkers only
         return BufferedSocket(super()._create_socket())  # type: ignore[arg-type]  # its own wrapper is for websockets
+
+    def _handle_pubackcomp(self, cmd: str) -> MQTTErrorCode:
+        """Packet id, and by MQTT 5 a reason code unless it is 0 (section 3.4.2)."""
+        packet = self._in_packet["packet"]
+        if cmd != "PUBACK" or len(packet) < _PACKET_ID_BYTES:
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        code = packet[_PACKET_ID_BYTES] if len(packet) > _PACKET_ID_BYTES else Reason.SUCCESS
+        self._on_puback(packet[0] << 8 | packet[1], code)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
 class Connection:
@@ -170,16 +206,7 @@ class Connection:
         self._socket: BufferedSocket | None = None
         self._misc_s = 0.0
         self._packet_max_bytes: int | None = None
-        self._client = _Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            clean_session=None if version5 else False,
-            protocol=MQTTProtocolVersion.MQTTv5 if version5 else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-            manual_ack=True,
-        )
-        # The window is the sender's own; paho shall never queue.
-        self._client.max_inflight_messages_set(0)
+        self._client = _Client(client_id, self._on_puback, version5=version5)
         self._client.connect_timeout = CONNECT_TIMEOUT_S
         if broker.username is not None:
             self._client.username_pw_set(broker.username, broker.password)
@@ -187,7 +214,6 @@ class Connection:
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_disconnect = self._on_disconnect
-        self._client.on_publish = self._on_publish
         self._client.on_message = self._on_message
 
     def open(self) -> None:
@@ -230,10 +256,7 @@ class Connection:
 
         Raises NotConnectedError.
         """
-        info = self._client.publish(topic, payload, qos=1, retain=retain)
-        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise NotConnectedError(str(info.rc))
-        return info.mid
+        return self._client.send_publish(topic.encode(), payload, retain=retain)
 
     def acknowledge(self, mid: int) -> None:
         """Send the PUBACK of a ``Message`` with the next ``wait``."""
@@ -254,8 +277,10 @@ class Connection:
                     self._waker.clear()
                 elif ready & selectors.EVENT_READ:
                     is_readable = True
-            if is_readable:
+            packets = PACKETS_MAX if is_readable else 0
+            while packets and self._client.socket() is sock:
                 self._client.loop_read()
+                packets = packets - 1 if sock.pending() else 0
             now_s = time.monotonic()
             if now_s >= self._misc_s:
                 self._misc_s = now_s + MISC_EVERY_S
@@ -323,8 +348,8 @@ class Connection:
             gone = Disconnected(str(reason))
         self._happened.append(gone)
 
-    def _on_publish(self, _c: paho.Client, _u: Any, mid: int, reason: ReasonCode, _p: Any) -> None:
-        self._happened.append(Puback(mid, reason.value))
+    def _on_puback(self, mid: int, code: int) -> None:
+        self._happened.append(Puback(mid, code))
 
     def _on_message(self, _c: paho.Client, _u: Any, message: paho.MQTTMessage) -> None:
         is_live = not (message.retain or message.dup)

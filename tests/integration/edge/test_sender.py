@@ -1,8 +1,7 @@
 """The sender against real brokers: what was written is committed once and in order, whatever is lost between."""
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -11,36 +10,16 @@ import pytest
 from contracts.frames import GapReason, decode
 from contracts.presence import State
 from contracts.topics import GatewayAddress, Lane
-from edge_agent.clock import SystemClock
 from edge_agent.outbox.file import Entry, Outbox
-from edge_agent.outbox.store import FrameStore, MemoryStore
-from edge_agent.settings import parse_broker
-from edge_agent.uplink.sender import Sender
+from edge_agent.outbox.store import MemoryStore
+from edge_agent.uplink.session import PRESENCE_S
 from tests.integration.edge.frame_makers import event, tel_entry, telemetry
 from tests.integration.edge.tiny_platform import TinyPlatform, tiny_platform
+from tests.integration.edge.uplink_world import HERE, HandClock, all_committed, sending
 from tests.integration.edge.waiting import wait_for
 from tests.services.brokers import BrokerHandle
 
-HERE = GatewayAddress("demo", "store-01", "gw-01")
 TEL, EVT, BULK = Lane.TEL, Lane.EVT, Lane.BULK
-
-
-@contextmanager
-def sending(store: FrameStore, url: str, address: GatewayAddress = HERE) -> Iterator[Sender]:
-    sender = Sender(
-        address=address,
-        broker=parse_broker(url, "url"),
-        store=store,
-        clock=SystemClock(),
-        agent="test",
-        jitter=lambda: 0.2,
-    )
-    sender.start()
-    try:
-        yield sender
-    finally:
-        sender.stop()
-        assert sender.error is None
 
 
 @pytest.fixture
@@ -55,10 +34,6 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 def quick_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
     """The waits of the protocol, a thousand times shorter for those who wait in a test."""
     monkeypatch.setattr("edge_agent.uplink.window.STALL_S", (0.3, 0.4, 0.5))
-
-
-def all_committed(store: FrameStore) -> Callable[[], bool]:
-    return lambda: all(marks.committed == marks.last for marks in store.marks().values())
 
 
 def write(outbox: Outbox, first: int, count: int, lane: Lane = TEL) -> None:
@@ -210,8 +185,17 @@ def test_presence_tells_the_account_and_the_clock_and_the_end(broker: BrokerHand
         assert online.sent["tel"].seq == 3
         assert online.sent["tel"].digest == outbox.sent()["tel"].digest
         assert online.utc is not None
-        assert online.boot == SystemClock().boot
+        assert online.boot == HandClock().boot
         assert platform.presences[-1].since > 0
+
+
+def test_presence_comes_again_as_soon_as_the_clock_can_be_believed(broker: BrokerHandle, outbox: Outbox) -> None:
+    clock = HandClock(synced=False)
+    with tiny_platform(broker.url, HERE) as platform, sending(outbox, broker.device_url, clock=clock):
+        wait_for(lambda: any(p.state is State.ONLINE for p in platform.presences))
+        assert platform.presences[-1].utc is None
+        clock.synced = True
+        wait_for(lambda: platform.presences[-1].utc is not None, PRESENCE_S / 2)
 
 
 def test_a_recording_is_sent_from_memory_from_where_the_platform_stands(broker: BrokerHandle) -> None:
