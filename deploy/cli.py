@@ -52,7 +52,7 @@ class Mount(NamedTuple):
 
 MOUNTS: Final = (
     Mount("import", "deploy.local.importing", "Import a CSV file: orgs, sites, devices, skus or slots.", "all"),
-    Mount("edge", "edge_agent.main", "A gateway: run, check, scan, outbox, infer.", "edge", device=True),
+    Mount("edge", "edge_agent.main", "A gateway: run, check, scan, outbox, infer, claim, config, install.", "edge", device=True),
     Mount("stream", "stream.main", "The dataflow: run.", "stream"),
     Mount("api", "platform_api.main", "The API and its pages: run, users, keys.", "api"),
     Mount("worker", "deploy.worker", "Background jobs: run.", "all"),
@@ -65,6 +65,8 @@ MOUNTS: Final = (
         ("replay",),
         device=True,
     ),
+    Mount("access", "deploy.access.main", "The broker's users and access list: run, write.", "all"),
+    Mount("gateways", "deploy.gateways", "Let gateways in and take them out: invite, revoke, reinstate.", "all"),
     Mount("verify", "deploy.verify", "Prove that nothing was lost and nothing is there twice.", "all"),
     Mount("doctor", "deploy.doctor", "Find what is commonly wrong, with the remedy.", "all"),
     Mount("bench", "deploy.bench.main", "Measure with ratios in one run.", "all"),

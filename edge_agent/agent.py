@@ -1,31 +1,45 @@
-"""The running agent: pollers -> report by exception and inference -> frames -> outbox -> sender.
+"""The running agent: polling -> frames -> outbox -> sender, and the remote part that changes what is polled.
 
-Threads: one a bus (``poller``), one that writes (``writer``), one that sends (``sender``), paho's, and the caller's,
-which runs ``Agent.run`` and builds the frames. They meet in queues only.
+Threads: one a bus (``poller``), one that writes (``writer``), one that sends (``sender``), two of the remote part,
+and the caller's, which runs ``Agent.run``: it builds the frames, and alone replaces the polling. They meet in
+queues only.
 """
 
 import os
 import queue
+import threading
 import time
+from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Final
 
 import structlog
 
 from contracts.errors import UserError
+from contracts.frames import Answer
 from contracts.topics import Lane
 from edge_agent.clock import Clock, machine_id
 from edge_agent.outbox.builder import FrameBuilder, event_frame, ulid
 from edge_agent.outbox.file import Entry, Outbox, OutboxFullError
 from edge_agent.outbox.writer import OutboxWriter
 from edge_agent.polling import Found, Polling
+from edge_agent.remote.actions import actions
+from edge_agent.remote.answers import answer_frame
+from edge_agent.remote.control import Remote
+from edge_agent.remote.desired import settle_after_start
+from edge_agent.remote.host import HostStoppingError
+from edge_agent.remote.store import RemoteStore, StoreError, store_path
+from edge_agent.remote.trial import Health
 from edge_agent.settings import Settings
 from edge_agent.shelf.inference import Inferred
 from edge_agent.uplink.sender import Sender
 
 MEMORIES_EVERY_S: Final = 60.0
 IDLE_S: Final = 1.0
+STUCK_S: Final = 30.0
 DRAIN_CHECK_S: Final = 0.2
+SETTLE_S: Final = 10.0
+"""After so long, what has not answered yet is not waited for any more (before a configuration is tried)."""
 
 log = structlog.get_logger()
 
@@ -38,32 +52,60 @@ class Request(Enum):
     STOP = auto()
 
 
-_Item = Found | Request
+class _Call:
+    """Something to be done in the agent's thread; who asked waits for it."""
+
+    def __init__(self, run: Callable[[], bool]) -> None:
+        self.run = run
+        self.ended = threading.Event()
+        self.result: bool | None = None
+
+
+_Item = Found | Request | _Call
 
 
 class Agent:
-    """One gateway. ``run`` returns after ``ask(Request.STOP)``; ``version`` is told in presence."""
+    """One gateway. ``run`` returns after ``ask(Request.STOP)``; ``version`` is told in presence.
+
+    It is the remote part's ``Host``.
+    """
 
     def __init__(self, settings: Settings, clock: Clock, version: str) -> None:
         if settings.broker is None:
             msg = f"{settings.source}: no broker"
             raise UserError(msg, "set broker.url there, or MQTT_URL in the environment")
-        self._settings = settings
-        self._clock = clock
+        self.base = settings
+        self.clock = clock
+        self.version = version
         self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-        self._builder = FrameBuilder(settings.report.frame_readings, settings.report.frame_ms)
         self._stops_asked = 0
+        self._round_s = self._began_s = time.monotonic()
+        self.is_running = False
+        self._is_polling = False
+        self._is_frozen = False
+        self._is_ending = threading.Event()
         self.outbox = Outbox(settings.outbox, machine=machine_id(), max_bytes=settings.outbox_max_bytes)
+        self.store = RemoteStore(store_path(settings.outbox))
         try:
             self.outbox.open()
-        except (OutboxFullError, OSError) as error:
+            self.store.open()
+            now_ms = clock.now().utc_ms
+            in_force = settle_after_start(self.store, settings, self.outbox.slots(), now_ms)
+        except (OutboxFullError, StoreError, OSError) as error:
             msg = f"outbox {settings.outbox}: {error}"
             raise UserError(msg, "the gateway keeps unsent readings there; give it room and write access") from error
-        self.polling = Polling(settings, self._inbox.put, self._new_id, self.outbox.slots())
-        self._is_polling = False
+        self._builder = _builder(in_force.settings)
+        self.polling = Polling(in_force.settings, self._inbox.put, self._new_id, in_force.memories)
         self.writer = OutboxWriter(self.outbox)
+        polling_lock = threading.Lock()
+        self.remote = Remote(self.store, self, actions(self.store, self, polling_lock), polling_lock)
         self.sender = Sender(
-            address=settings.address, broker=settings.broker, store=self.outbox, clock=clock, agent=version
+            address=settings.address,
+            broker=settings.broker,
+            store=self.outbox,
+            clock=clock,
+            agent=version,
+            on_down=self.remote.receive,
         )
 
     def ask(self, request: Request) -> None:
@@ -76,29 +118,49 @@ class Agent:
         """Poll and send until asked to stop."""
         self.writer.start()
         self.sender.start()
-        self.polling.start()
-        self._is_polling = True
-        log.info("agent_started", gateway=self._settings.address.gateway, devices=len(self._settings.devices))
+        self._start_polling()
+        self.remote.start()
+        self.is_running = True
+        log.info(
+            "agent_started",
+            gateway=self.base.address.gateway,
+            devices=len(self.polling.settings.devices),
+            config=self.remote.configurator.version,
+        )
         try:
             self._build_until_stopped()
         finally:
             self._shut_down()
 
     def is_healthy(self) -> bool:
-        """Whether all threads live and the outbox can be written. A missing broker is no illness."""
-        errors = [self.sender.error, self.writer.error, *self.polling.errors]
-        return not self.writer.is_full and not any(errors)
+        """Whether it is alive and the outbox can be written. A missing broker is no illness."""
+        return self.is_alive() and not self.writer.is_full
+
+    def is_alive(self) -> bool:
+        """Whether all threads live, and this one goes round: what a restart would mend, a full disk is not of it."""
+        errors = [self.sender.error, self.writer.error, self.remote.error, *self.polling.errors]
+        return not any(errors) and time.monotonic() - self._round_s < STUCK_S
+
+    @property
+    def status(self) -> str:
+        """One line for people."""
+        depth, silent = self.outbox.depth(), len(self.polling.silent)
+        return (
+            f"{'connected' if self.sender.is_connected else 'not connected'}, {depth.frames} frames wait,"
+            f" {silent} of {len(self.polling.settings.devices)} devices silent"
+        )
 
     # ------------------------------------------------------------------ building
 
     def _build_until_stopped(self) -> None:
         memories_s = time.monotonic() + MEMORIES_EVERY_S
         while True:
+            self._round_s = time.monotonic()
             self._take(self._wait_s())
             if self._stops_asked:
                 return
             due_ms = self._builder.due_ms()
-            if due_ms is not None and self._clock.now().mono_ms >= due_ms:
+            if due_ms is not None and self.clock.now().mono_ms >= due_ms:
                 self._close_frame()
             if time.monotonic() >= memories_s:
                 self.writer.keep(self.polling.memories())
@@ -106,7 +168,7 @@ class Agent:
 
     def _wait_s(self) -> float:
         due_ms = self._builder.due_ms()
-        return IDLE_S if due_ms is None else max(0.0, (due_ms - self._clock.now().mono_ms) / 1000)
+        return IDLE_S if due_ms is None else max(0.0, (due_ms - self.clock.now().mono_ms) / 1000)
 
     def _take(self, timeout_s: float) -> None:
         try:
@@ -115,31 +177,46 @@ class Agent:
             return
         match item:
             case Request.FREEZE:
+                self._is_frozen = True
                 self._stop_polling()
                 log.info("agent_frozen")
             case Request.STOP:
                 pass
-            case Inferred():
-                frame = event_frame(item.decisions, self._clock.now(), self._clock.boot)
-                self.writer.put(Entry(Lane.EVT, frame, 0, item.memories))
-                for decision in item.decisions:
-                    log.debug("event_inferred", slot=decision.slot, kind=decision.kind.value, units=decision.units)
-            case list():
-                for reading in item:
-                    if self._builder.add(reading):
-                        self._close_frame()
+            case _Call():
+                if not self._is_ending.is_set():
+                    item.result = item.run()
+                item.ended.set()
+            case _:
+                self._build(item)
+
+    def _build(self, found: Found) -> None:
+        if isinstance(found, Inferred):
+            frame = event_frame(found.decisions, self.clock.now(), self.clock.boot)
+            self.writer.put(Entry(Lane.EVT, frame, 0, found.memories))
+            for decision in found.decisions:
+                log.debug("event_inferred", slot=decision.slot, kind=decision.kind.value, units=decision.units)
+            return
+        for reading in found:
+            if self._builder.add(reading):
+                self._close_frame()
 
     def _close_frame(self) -> None:
-        taken = self._builder.take(self._clock.now(), self._clock.boot)
+        taken = self._builder.take(self.clock.now(), self.clock.boot)
         if taken is not None:
             frame, readings = taken
             lane = Lane.BULK if self.sender.is_offline else Lane.TEL
             self.writer.put(Entry(lane, frame, readings))
 
     def _new_id(self) -> str:
-        return ulid(self._clock.now().utc_ms, os.urandom(10))
+        return ulid(self.clock.now().utc_ms, os.urandom(10))
 
     # ------------------------------------------------------------------ polling
+
+    def _start_polling(self) -> None:
+        self._began_s = time.monotonic()
+        if not self._is_frozen:
+            self.polling.start()
+            self._is_polling = True
 
     def _stop_polling(self) -> None:
         """End the pollers and put what they said last into frames."""
@@ -151,19 +228,77 @@ class Agent:
             self._take(0.0)
         self._close_frame()
 
+    # ------------------------------------------------------------------ remote.Host
+
+    def health(self) -> Health:
+        """See Host."""
+        polling = self.polling
+        return Health(
+            devices=frozenset(device.name for device in polling.settings.devices),
+            answering=polling.answering(self.base.health_window_s),
+            is_heard=self.sender.is_connected and not self.sender.is_offline,
+            is_outbox_full=self.writer.is_full,
+            errors=tuple(str(error) for error in polling.errors),
+        )
+
+    def has_settled(self) -> bool:
+        """See Host."""
+        health = self.health()
+        unknown = health.devices - health.answering - self.polling.silent
+        return not unknown or time.monotonic() - self._began_s >= SETTLE_S
+
+    def swap(self, settings: Settings, memories: Mapping[str, bytes]) -> None:
+        """See Host."""
+
+        def run() -> bool:
+            self._stop_polling()
+            self._builder = _builder(settings)
+            self.polling = Polling(settings, self._inbox.put, self._new_id, memories)
+            self._start_polling()
+            return True
+
+        self._call(run)
+
+    def tell(self, answer: Answer) -> bool:
+        """See Host."""
+
+        def run() -> bool:
+            frame = answer_frame(answer, self.clock.now(), self.clock.boot)
+            return self.writer.put(Entry(Lane.RSP, frame, 0))
+
+        return self._call(run)
+
+    def leave(self) -> None:
+        """See Host."""
+        self.ask(Request.STOP)
+
+    def _call(self, run: Callable[[], bool]) -> bool:
+        """Run it in the agent's thread. Raises HostStoppingError."""
+        call = _Call(run)
+        self._inbox.put(call)
+        while not call.ended.wait(IDLE_S):
+            if self._is_ending.is_set():
+                raise HostStoppingError
+        if call.result is None:
+            raise HostStoppingError
+        return call.result
+
     # ------------------------------------------------------------------ ending
 
     def _shut_down(self) -> None:
+        self._is_ending.set()
         self._stop_polling()
+        self.remote.stop()
         drained = self._drain()
         self.sender.stop()
         kept = self.writer.stop(self.polling.memories())
         self.outbox.close()
+        self.store.close()
         log.info("agent_stopped", drained=drained, kept=kept)
 
     def _drain(self) -> bool:
         """Wait until everything is committed, ``drain_s`` at most; True when it is."""
-        deadline_s = time.monotonic() + self._settings.drain_s
+        deadline_s = time.monotonic() + self.base.drain_s
         while time.monotonic() < deadline_s and self._stops_asked < 2:  # noqa: PLR2004 - the second one is impatient
             if self.writer.is_idle and all(m.committed == m.last for m in self.outbox.marks().values()):
                 return True
@@ -172,3 +307,7 @@ class Agent:
             except queue.Empty:
                 continue
         return False
+
+
+def _builder(settings: Settings) -> FrameBuilder:
+    return FrameBuilder(settings.report.frame_readings, settings.report.frame_ms)

@@ -1,4 +1,4 @@
-"""``shelfpulse edge``: run check scan outbox infer.
+"""``shelfpulse edge``: run check scan outbox infer; claim, config and install are in ``setting_up``.
 
 What a command needs is imported when it runs: the running agent keeps in memory only what it uses.
 """
@@ -8,15 +8,15 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from contracts.errors import UserError
+from edge_agent import setting_up
+from edge_agent.display import JsonOption, print_json, show_account, show_checked, show_found
 
 if TYPE_CHECKING:
-    from edge_agent.bus.survey import Checked
-    from edge_agent.outbox.account import OutboxAccount
     from edge_agent.tables import Bus
 
 METRICS_PORT: Final = "SHELFPULSE_METRICS_PORT"
@@ -27,8 +27,8 @@ FAILED: Final = 1
 """Exit code of ``check`` when a device is silent or lacks a register."""
 
 app = typer.Typer(no_args_is_help=True, help="A gateway: polls devices, infers sales, keeps and sends.")
+app.add_typer(setting_up.app)
 ConfigOption = Annotated[Path, typer.Option("--config", metavar="EDGE.TOML", help="The gateway's configuration.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
 
 
 @app.command()
@@ -47,6 +47,7 @@ def run(config: ConfigOption) -> None:
     from edge_agent.agent import Agent, Request  # noqa: PLC0415
     from edge_agent.clock import SystemClock  # noqa: PLC0415
     from edge_agent.settings import load  # noqa: PLC0415
+    from edge_agent.watchdog import watchdog  # noqa: PLC0415
 
     port = _metrics_port()
     agent = Agent(load(config), SystemClock(), importlib.metadata.version("shelfpulse"))
@@ -63,35 +64,45 @@ def run(config: ConfigOption) -> None:
 
     for number in requests:
         signal.signal(number, hear)
+    supervisor = watchdog(
+        os.environ, is_ready=lambda: agent.is_running, is_alive=agent.is_alive, status=lambda: agent.status
+    )
+    if supervisor is not None:
+        supervisor.start()
     try:
         agent.run()
     finally:
+        if supervisor is not None:
+            supervisor.stop()
         if health is not None:
             health.stop()
 
 
 @app.command()
 def check(*, config: ConfigOption, json_: JsonOption = False) -> None:
-    """Validate the configuration, ask every device once, and show what it says.
+    """Validate the configuration that is in force, ask every device once, and show what it says.
 
     Exits with 1 when a device is silent or lacks a register.
     """
     from edge_agent.bus import survey  # noqa: PLC0415
+    from edge_agent.remote.in_force import in_force  # noqa: PLC0415
     from edge_agent.settings import load  # noqa: PLC0415
 
-    settings = load(config)
+    shown = in_force(load(config))
+    settings = shown.settings
     checked = list(survey.check(settings.devices, settings.buses))
     if json_:
-        _print_json(
+        print_json(
             {
                 "config": str(config),
+                "in_force": {key: shown.as_json()[key] for key in ("state", "version", "misfit")},
                 "broker": None if settings.broker is None else repr(settings.broker),
                 "slots": len(settings.slots),
                 "devices": [each.as_json() for each in checked],
             }
         )
     else:
-        _show_checked(checked)
+        show_checked(checked, shown)
     if any(each.error or each.absent for each in checked):
         raise typer.Exit(FAILED)
 
@@ -118,11 +129,9 @@ def scan(
     steps = track(answers, "asking units", total=len(units), transient=True, disable=json_ or not sys.stderr.isatty())
     found = [each for _, each in steps if each is not None]
     if json_:
-        _print_json([{"unit": each.unit, "function": int(each.function), "answer": each.answer} for each in found])
+        print_json([{"unit": each.unit, "function": int(each.function), "answer": each.answer} for each in found])
         return
-    for each in found:
-        sys.stdout.write(f"unit {each.unit}: {each.answer} (function {int(each.function)})\n")
-    sys.stdout.write(f"{len(found)} of {len(units)} units answer\n")
+    show_found(found, len(units))
 
 
 @app.command()
@@ -146,9 +155,9 @@ def outbox(
         file = load(config).outbox
     read = account.read(file)
     if json_:
-        _print_json(read.as_json())
+        print_json(read.as_json())
     else:
-        _show_account(read)
+        show_account(read)
 
 
 @app.command()
@@ -158,17 +167,27 @@ def infer(
     slots: Annotated[Path, typer.Option(help="slot,role(own|neighbour),sku,unit_weight_g,unit_weight_sd_g,capacity")],
     out: Annotated[Path, typer.Option(help="A JSON line an event.")],
     start: Annotated[Path | None, typer.Option(help="Units at the beginning: {slot: units}.")] = None,
+    json_: JsonOption = False,
 ) -> None:
     """Infer sales and restocks from a recorded trace of weights."""
+    from collections import Counter  # noqa: PLC0415
+
     from edge_agent.shelf import offline  # noqa: PLC0415
 
+    kinds: Counter[str] = Counter()
     try:
         with out.open("w", encoding="utf-8") as lines:
             for decision in offline.infer(trace, slots, start):
                 lines.write(json.dumps(offline.as_json(decision)) + "\n")
+                kinds[decision.kind.value] += 1
     except OSError as error:
         msg = f"cannot write {out}: {error.strerror}"
         raise UserError(msg) from error
+    if json_:
+        print_json({"out": str(out), "events": kinds.total(), "kinds": dict(kinds)})
+    else:
+        told = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
+        sys.stdout.write(f"{kinds.total()} events in {out}{': ' if told else ''}{told}\n")
 
 
 def _log_format() -> str:
@@ -206,43 +225,3 @@ def _bus(config: Path | None, name: str | None, tcp: str | None) -> "Bus":
         msg = f"{config}: no bus is named {wanted!r}"
         raise UserError(msg)
     return buses[wanted]
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value) + "\n")
-
-
-def _show_checked(checked: list["Checked"]) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    from contracts.metrics import unit_for  # noqa: PLC0415
-
-    table = Table("device", "unit", "channel", "value", "quality")
-    for each in checked:
-        where = f"{each.device.bus}/{each.device.unit}"
-        if each.error:
-            table.add_row(each.device.name, where, "", f"[red]{each.error}[/red]", "")
-            continue
-        for value in each.values:
-            shown = f"{value.value:g} {unit_for(value.channel)}"
-            table.add_row(each.device.name, where, value.channel, shown, value.quality.name.lower())
-        for channel in each.absent:
-            table.add_row(each.device.name, where, channel, "[red]the device has no such register[/red]", "")
-    Console().print(table)
-
-
-def _show_account(account: "OutboxAccount") -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table("lane", "waiting", "oldest s", "committed", "frames written", "readings written", "readings lost")
-    for lane in account.lanes:
-        table.add_row(
-            lane.lane, str(lane.frames_waiting), f"{lane.oldest_s:g}", str(lane.committed), str(lane.frames_written),
-            str(lane.readings_written), str(lane.readings_lost),
-        )  # fmt: skip
-    console = Console()
-    console.print(table)
-    for gap in account.gaps:
-        console.print(f"gap in {gap.lane}: {gap.first} … {gap.last}, {gap.reason}")

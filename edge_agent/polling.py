@@ -53,6 +53,11 @@ class Polling:
         return self.inference.memories()
 
     @property
+    def pollers(self) -> list[Poller]:
+        """The pollers, one a bus."""
+        return [line.poller for line in self._lines.values()]
+
+    @property
     def requests(self) -> int:
         """Requests sent so far."""
         return sum(line.poller.requests for line in self._lines.values())
@@ -75,6 +80,16 @@ class Polling:
     def answered_s(self) -> dict[str, float]:
         """When each device last answered, in seconds of the monotonic clock; those that never did are left out."""
         return {device: at_s for line in self._lines.values() for device, at_s in line.answered_s.copy().items()}
+
+    def answering(self, patience_s: float) -> frozenset[str]:
+        """Devices that answer. One that was not asked yet, and need not have been within ``patience_s``, is of them."""
+        answered = self.answered_s()
+        rarely = {
+            device.name
+            for device in self.settings.devices
+            if min(register.period_s for register in device.registers) > patience_s
+        }
+        return frozenset(answered.keys() | rarely) - self.silent
 
     def in_thread_of(self, bus: str) -> threading.Lock:
         """Held while the trackers of this bus are stepped: who else changes them takes it."""
@@ -104,7 +119,7 @@ class _Line:
         """Called in the poller's thread, which alone owns the reporter."""
         with self.lock:
             inferred = self._polling.inference.step(mono_ms, decoded)
-        readings = [Reading(mono_ms, *each) for each in decoded if self._reporter.admit(mono_ms, each)]
+        readings = [Reading(mono_ms, *each) for each in self._reporter.select(mono_ms, decoded)]
         if readings:
             self._polling.put(readings)
         if inferred.decisions:

@@ -147,6 +147,8 @@ def amend(base: Settings, desired: Mapping[str, Any], where: str) -> Settings:
             text = f"cannot be set from afar, only {', '.join(DesiredTables.model_fields)} can"
         _fail(where, f"{key}: {text}", error)
     buses = base.buses if table.bus is None else _buses(where, table.bus)
+    if table.profile is not None and table.device is None:
+        _fail(where, "profile: comes with device; devices that are left out keep the registers that they have")
     profiles = base.profiles if table.profile is None else _profiles(where, table.profile)
     devices = base.devices if table.device is None else _devices(where, table.device, profiles)
     _check_devices(where, devices, buses)
@@ -280,7 +282,7 @@ def _broker(path: Path, table: BrokerTable, environ: Mapping[str, str]) -> Broke
                 break
         else:
             return None
-    if not broker.tls and not table.allow_plaintext and not _is_loopback(broker.host):
+    if not broker.tls and not table.allow_plaintext and not is_loopback(broker.host):
         _fail(path, f"broker: {broker!r} would send in the clear; use mqtts://, or say broker.allow_plaintext = true")
     files = {key: file for key in _TLS_FILES if (file := getattr(table, key)) is not None}
     if files and not broker.tls:
@@ -295,7 +297,7 @@ def _broker(path: Path, table: BrokerTable, environ: Mapping[str, str]) -> Broke
     return replace(broker, password=password, **{key: path.parent / file for key, file in files.items()})
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """Whether bytes to ``host`` stay on this machine, so that nobody can read them on the way."""
     try:
         return ipaddress.ip_address(host).is_loopback

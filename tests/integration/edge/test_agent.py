@@ -1,101 +1,25 @@
 """The whole agent as a process: a Modbus shelf, a broker and a platform around it."""
 
 import json
-import os
-import random
 import signal
 import subprocess
-import sys
-import threading
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from contracts.errors import UserError
 from contracts.frames import EventFrame, EventKind
-from contracts.topics import GatewayAddress, Lane
+from contracts.topics import Lane
 from deploy.local.ports import free_port
 from edge_agent.outbox import account
+from tests.integration.edge.agent_process import HERE, agent, configure, edge, noisy
 from tests.integration.edge.shelf_server import Shelf, shelf_server
 from tests.integration.edge.tiny_platform import TinyPlatform, tiny_platform
 from tests.integration.edge.waiting import wait_for
 from tests.services.brokers import BrokerHandle
 
-HERE = GatewayAddress("demo", "store-01", "gw-01")
-UNIT_G = 352.0
 ENDS_WITHIN_S = 20
-
-
-def configure(folder: Path, modbus_port: int, broker_url: str, drain_s: float = 0.0) -> Path:
-    slots = ["tenant,site,gateway,slot,channel,sku,unit_weight_g,unit_weight_sd_g,capacity,reorder_point,target"]
-    slots += [f"demo,store-01,gw-01,s01-b{b},s01-b{b}.weight_g,cola,{UNIT_G},3,24,8,24" for b in (1, 2, 3, 4)]
-    (folder / "slots.csv").write_text("\n".join(slots))
-    config = folder / "edge.toml"
-    config.write_text(
-        f"""
-tenant = "demo"
-site = "store-01"
-gateway = "gw-01"
-slots = "slots.csv"
-drain_s = {drain_s}
-[broker]
-url = "{broker_url}"
-[report]
-heartbeat_s = 1.0
-[[bus]]
-name = "shelves"
-kind = "tcp"
-host = "127.0.0.1"
-port = {modbus_port}
-timeout_s = 0.5
-[[device]]
-name = "s01"
-bus = "shelves"
-unit = 1
-profile = "loadcell_shelf"
-period_s = 0.05
-"""
-    )
-    return config
-
-
-def edge(*words: str | Path) -> list[str]:
-    return [sys.executable, "-m", "deploy.cli", "edge", *map(str, words)]
-
-
-@contextmanager
-def agent(config: Path, metrics_port: int = 0) -> Iterator[subprocess.Popen[bytes]]:
-    environment = os.environ | {"SHELFPULSE_METRICS_PORT": str(metrics_port)}
-    with (config.parent / "edge.log").open("ab") as log:
-        process = subprocess.Popen(edge("run", "--config", config), stderr=log, env=environment)
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
-
-
-@contextmanager
-def noisy(shelf: Shelf, items: list[int]) -> Iterator[None]:
-    """Weights of the bays follow ``items`` under noise."""
-    ended = threading.Event()
-    rng = random.Random(0)
-
-    def shake() -> None:
-        while not ended.wait(0.02):
-            shelf.weights_g = [n * UNIT_G + rng.gauss(0.0, 3.0) for n in items]
-
-    shelf.weights_g = [n * UNIT_G for n in items]
-    thread = threading.Thread(target=shake)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def events(platform: TinyPlatform) -> list[tuple[str, EventKind, int, int | None]]:
