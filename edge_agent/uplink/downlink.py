@@ -4,7 +4,8 @@ The contract, for who passes ``on_down`` to the sender:
 
 - ``on_down(kind, payload)`` is called in the sender's thread, in the order of arrival. It returns only once it has
   *stored* the message (fsync and all), and does nothing else: readings wait meanwhile. The PUBACK goes out after it
-  returned, so a command is not lost when the agent dies in between: the broker sends it again.
+  returned, so a command is not lost when the agent dies in between: the broker sends it again, Mosquitto with the next
+  connection, NATS after its ``ack_wait`` (5 minutes in our stacks).
 - It raises ``NotStoredError`` when it could not store the message (the disk is full). Then it is called again with the
   same message, after ``RETRY_S``; what arrived later waits behind it.
 - Any other exception is a defect of the consumer: it is logged, and the message counts as stored, since it would come

@@ -288,6 +288,10 @@ class Connection:
         happened, self._happened = self._happened, []
         return happened
 
+    def put_back(self, happened: Sequence[Happening]) -> None:
+        """Give them out again with the next ``wait``: who was waiting for something else did not look at them."""
+        self._happened[:0] = happened
+
     def close(self) -> None:
         """Say good-bye, which takes the will back, as far as the network takes it at once."""
         self._client.on_disconnect = None

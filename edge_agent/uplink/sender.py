@@ -172,8 +172,11 @@ class Sender:
     def _await_answer(self, connection: Connection) -> Connected | Disconnected:
         deadline_s = time.monotonic() + CONNECT_TIMEOUT_S
         while not self._stopping.is_set() and time.monotonic() < deadline_s:
-            for happening in connection.wait(max(0.0, deadline_s - time.monotonic())):
+            happened = connection.wait(max(0.0, deadline_s - time.monotonic()))
+            for number, happening in enumerate(happened, start=1):
                 if isinstance(happening, Connected | Disconnected):
+                    # What waited at the broker comes on the heels of its answer.
+                    connection.put_back(happened[number:])
                     return happening
         msg = "stopped" if self._stopping.is_set() else f"no answer to CONNECT in {CONNECT_TIMEOUT_S:.0f} s"
         raise NotConnectedError(msg)
