@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from contracts.errors import UserError
 from edge_agent.agent import Agent
+from edge_agent.bus.poller import Poller
 
 HOST = "127.0.0.1"
 
@@ -34,7 +35,7 @@ class AgentCollector(Collector):
         yield _gauge("outbox_full", "1 while the disk takes no frames", float(agent.writer.is_full))
         yield _gauge("devices_silent", "Devices that do not answer", len(agent.polling.silent))
         yield _counter("values_polled", "Values read from devices", agent.polling.polled)
-        yield _counter("requests", "Modbus requests", agent.polling.requests)
+        yield from _bus_metrics(agent.polling.pollers)
         yield _counter("frames_published", "Frames published, resends included", counts.published)
         yield _counter("frames_received", "Frames that the broker has taken", counts.pubacks)
         yield _counter("acks", "Acknowledgements from the platform", counts.acks)
@@ -46,6 +47,18 @@ class AgentCollector(Collector):
         for lane, account in agent.outbox.sent().items():
             written.add_metric([lane], account.seq)
         yield written
+
+
+def _bus_metrics(pollers: Sequence[Poller]) -> Iterator[Metric]:
+    counts = [each for poller in pollers for each in poller.counts.values()]
+    yield _gauge("devices_slow", "Devices asked less often than configured", sum(len(p.slow) for p in pollers))
+    yield _counter("polls", "Polls of devices", sum(poller.polls for poller in pollers))
+    yield _counter("polls_missed", "Deadlines for which a bus had no time", sum(poller.missed for poller in pollers))
+    yield _counter("polls_late_seconds", "Delay of polls after their deadlines", sum(p.late_s for p in pollers))
+    yield _counter("requests", "Modbus requests", sum(each.requests for each in counts))
+    yield _counter("requests_refused", "Answered by an exception", sum(each.refusals for each in counts))
+    yield _counter("requests_garbled", "Answered by noise", sum(each.garbled for each in counts))
+    yield _counter("requests_unanswered", "Not answered in time", sum(each.silences for each in counts))
 
 
 class HealthServer:

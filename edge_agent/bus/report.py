@@ -1,16 +1,8 @@
 """Which readings are worth sending: report by exception, with a heartbeat. Pure."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
 
-from contracts.frames import Quality
 from edge_agent.bus.registers import Decoded
-
-
-class _Sent(NamedTuple):
-    mono_ms: int
-    value: float
-    quality: Quality
 
 
 class Reporter:
@@ -22,17 +14,23 @@ class Reporter:
     def __init__(self, deadbands: Mapping[str, float], heartbeat_ms: int) -> None:
         self._deadbands = deadbands
         self._heartbeat_ms = heartbeat_ms
-        self._sent: dict[str, _Sent] = {}
+        self._sent: dict[str, tuple[int, Decoded]] = {}
 
-    def admit(self, mono_ms: int, decoded: Decoded) -> bool:
-        """Whether to send: first of its channel, quality changed, outside the deadband, or the heartbeat is due."""
-        last = self._sent.get(decoded.channel)
-        if (
-            last is not None
-            and mono_ms - last.mono_ms < self._heartbeat_ms
-            and last.quality == decoded.quality
-            and abs(decoded.value - last.value) <= self._deadbands[decoded.channel]
-        ):
-            return False
-        self._sent[decoded.channel] = _Sent(mono_ms, decoded.value, decoded.quality)
-        return True
+    def select(self, mono_ms: int, polled: Iterable[Decoded]) -> list[Decoded]:
+        """What is to be sent: first of its channel, quality changed, outside the deadband, or the heartbeat is due."""
+        sent, deadbands, heartbeat_ms = self._sent, self._deadbands, self._heartbeat_ms
+        admitted = []
+        for decoded in polled:
+            channel, value, quality = decoded
+            last = sent.get(channel)
+            if last is not None:
+                sent_ms, (_, sent_value, sent_quality) = last
+                if (
+                    abs(value - sent_value) <= deadbands[channel]
+                    and quality is sent_quality
+                    and mono_ms - sent_ms < heartbeat_ms
+                ):
+                    continue
+            sent[channel] = (mono_ms, decoded)
+            admitted.append(decoded)
+        return admitted

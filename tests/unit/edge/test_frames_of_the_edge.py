@@ -25,7 +25,7 @@ def numbered(frame: TelemetryFrame | EventFrame) -> bytes:
 def test_a_reading_inside_its_deadband_is_sent_at_the_heartbeat_only() -> None:
     reporter = Reporter({"a.temp_c": 0.5}, 10_000)
     at = [(0, 20.0), (1_000, 20.4), (2_000, 20.6), (3_000, 20.2), (12_000, 20.2)]
-    assert [reporter.admit(ms, Decoded("a.temp_c", value, GOOD)) for ms, value in at] == [
+    assert [bool(reporter.select(ms, [Decoded("a.temp_c", value, GOOD)])) for ms, value in at] == [
         True,
         False,
         True,
@@ -36,14 +36,15 @@ def test_a_reading_inside_its_deadband_is_sent_at_the_heartbeat_only() -> None:
 
 def test_a_change_of_quality_is_sent_at_once() -> None:
     reporter = Reporter({"a.temp_c": 0.5}, 10_000)
-    reporter.admit(0, Decoded("a.temp_c", 20.0, GOOD))
-    assert reporter.admit(1, Decoded("a.temp_c", 20.0, Quality.BAD))
+    reporter.select(0, [Decoded("a.temp_c", 20.0, GOOD)])
+    bad = Decoded("a.temp_c", 20.0, Quality.BAD)
+    assert reporter.select(1, [bad]) == [bad]
 
 
 def test_without_a_deadband_every_change_is_sent() -> None:
     reporter = Reporter({"a.door_count": 0.0}, 10_000)
     values = [0.0, 0.0, 1.0, 1.0]
-    assert [reporter.admit(k, Decoded("a.door_count", v, GOOD)) for k, v in enumerate(values)] == [
+    assert [bool(reporter.select(k, [Decoded("a.door_count", v, GOOD)])) for k, v in enumerate(values)] == [
         True,
         False,
         True,
