@@ -81,6 +81,16 @@ class Polling:
         """When each device last answered, in seconds of the monotonic clock; those that never did are left out."""
         return {device: at_s for line in self._lines.values() for device, at_s in line.answered_s.copy().items()}
 
+    def answering(self, patience_s: float) -> frozenset[str]:
+        """Devices that answer. One that was not asked yet, and need not have been within ``patience_s``, is of them."""
+        answered = self.answered_s()
+        rarely = {
+            device.name
+            for device in self.settings.devices
+            if min(register.period_s for register in device.registers) > patience_s
+        }
+        return frozenset(answered.keys() | rarely) - self.silent
+
     def in_thread_of(self, bus: str) -> threading.Lock:
         """Held while the trackers of this bus are stepped: who else changes them takes it."""
         return self._lines[bus].lock
