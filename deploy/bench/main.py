@@ -11,6 +11,7 @@ from contracts import logs
 from deploy.bench.e2e import Plan, Result, run_e2e
 
 if TYPE_CHECKING:
+    from deploy.bench.edge import EdgeResult
     from deploy.bench.query import Result as QueryResult
 
 INCOMPLETE_EXIT: Final = 1
@@ -52,7 +53,7 @@ def e2e(  # noqa: PLR0913 - a command's options
     if as_json:
         print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
     else:
-        _show(result)
+        _show("bench e2e", result)
     if not result.sound:
         raise typer.Exit(INCOMPLETE_EXIT)
 
@@ -86,6 +87,45 @@ def query(
         raise typer.Exit(INCOMPLETE_EXIT)
 
 
+@app.command()
+def edge(  # noqa: PLR0913 - a command's options
+    *,
+    devices: Annotated[int, typer.Option(min=1, max=1_000, help="Modbus devices.")] = 100,
+    registers: Annotated[int, typer.Option(min=1, max=125, help="Registers of each.")] = 20,
+    changing: Annotated[
+        int | None, typer.Option(min=0, help="How many of them change at each poll; all (the hard case) unless given.")
+    ] = None,
+    period: Annotated[float, typer.Option(min=0.01, max=60, help="Seconds between polls of a device.")] = 1.0,
+    buses: Annotated[int, typer.Option(min=1, max=64, help="TCP buses that the devices share.")] = 4,
+    seconds: Annotated[float, typer.Option(min=1, help="Length of the measured window.")] = 20.0,
+    readings_per_frame: Annotated[int, typer.Option(min=1, max=1000, help="Readings in a frame, at most.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """One gateway that polls simulated Modbus devices: its share of a core, memory, polls kept and missed.
+
+    Exits with 1 when a reading that was written was not committed, or over 1 % of the polls were missed.
+    """
+    from deploy.bench import edge as edges  # noqa: PLC0415 - the other benchmarks need none of the edge
+
+    console = Console(stderr=True)
+    plan = edges.Plan(
+        devices=devices,
+        registers=registers,
+        changing=registers if changing is None else min(changing, registers),
+        period_s=period,
+        buses=buses,
+        seconds=seconds,
+        frame_readings=readings_per_frame,
+    )
+    result = edges.run_edge(plan, say=lambda text: console.print(text, style="dim"))
+    if as_json:
+        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
+    else:
+        _show("bench edge", result)
+    if not result.sound:
+        raise typer.Exit(INCOMPLETE_EXIT)
+
+
 def _show_queries(result: "QueryResult") -> None:
     table = Table(title=f"bench query: {result.rows:,} readings ({result.tier}), milliseconds")
     for name in ("query", "p50", "p99", "worst", "bytes"):
@@ -95,8 +135,8 @@ def _show_queries(result: "QueryResult") -> None:
     Console().print(table)
 
 
-def _show(result: Result) -> None:
-    table = Table(title="bench e2e", show_header=False)
+def _show(title: str, result: "Result | EdgeResult") -> None:
+    table = Table(title=title, show_header=False)
     for name, value in msgspec.to_builtins(result).items():
         table.add_row(
             name, f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
