@@ -9,6 +9,7 @@ import os
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Final
@@ -81,6 +82,8 @@ class Agent:
         self._stops_asked = 0
         self._round_s = self._began_s = time.monotonic()
         self.is_running = False
+        self.decisions: Counter[str] = Counter()
+        """Of the inference, since the start, by kind."""
         self._is_polling = False
         self._is_frozen = False
         self._is_ending = threading.Event()
@@ -194,6 +197,7 @@ class Agent:
             frame = event_frame(found.decisions, self.clock.now(), self.clock.boot)
             self.writer.put(Entry(Lane.EVT, frame, 0, found.memories))
             for decision in found.decisions:
+                self.decisions[decision.kind.value] += 1
                 log.debug("event_inferred", slot=decision.slot, kind=decision.kind.value, units=decision.units)
             return
         for reading in found:

@@ -53,14 +53,9 @@ class Polling:
         return self.inference.memories()
 
     @property
-    def pollers(self) -> list[Poller]:
-        """The pollers, one a bus."""
-        return [line.poller for line in self._lines.values()]
-
-    @property
-    def requests(self) -> int:
-        """Requests sent so far."""
-        return sum(line.poller.requests for line in self._lines.values())
+    def pollers(self) -> dict[str, Poller]:
+        """By bus."""
+        return {bus: line.poller for bus, line in self._lines.items()}
 
     @property
     def polled(self) -> int:

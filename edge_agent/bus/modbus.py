@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -65,6 +66,8 @@ class ModbusBus:
         self._lock = threading.Lock()
         self._expected: tuple[int, int, int] = (0, 0, 0)
         self._heard = False
+        self.busy_s = 0.0
+        """How long the line was taken by requests and the waiting for their answers, in all."""
 
     def read(self, unit: int, request: Request) -> Sequence[int]:
         """Words (or bits, 0 or 1) of a range. Raises NoAnswerError, GarbledError, RefusedError."""
@@ -104,6 +107,7 @@ class ModbusBus:
 
     def _execute(self, expected: tuple[int, int, int], send: Callable[[ModbusBaseSyncClient], ModbusPDU]) -> ModbusPDU:
         with self._lock:
+            began_s = time.monotonic()
             try:
                 client = self._connected()
                 self._expected, self._heard = expected, False
@@ -116,6 +120,8 @@ class ModbusBus:
                     self._disconnect()
                 kind = GarbledError if self._heard else NoAnswerError
                 raise kind(str(error)) from error
+            finally:
+                self.busy_s += time.monotonic() - began_s
         unit, function, _ = expected
         if response.isError():
             code = response.exception_code

@@ -270,6 +270,17 @@ class Outbox:
                 if account.last
             }
 
+    def size_bytes(self) -> int:
+        """Bytes of the frames that wait."""
+        with self._lock:
+            return self._file.state.bytes
+
+    def gap_totals(self) -> dict[tuple[str, str], int]:
+        """Frames in the gaps that are remembered, by lane and reason."""
+        return self._read(
+            lambda db: {(lane, reason): frames for lane, reason, frames in db.execute(queries.GAP_TOTALS)}, dict
+        )
+
     def subscribe(self, callback: Callable[[], None]) -> None:
         """See FrameStore."""
         self._callbacks.append(callback)

@@ -98,6 +98,7 @@ SELECT lane, count(*), coalesce(min(nullif(at_ms, 0)), 0), sum(length(payload)) 
 ADD_GAP: Final = """
 INSERT INTO gap (at_ms, lane, from_seq, to_seq, reason) VALUES (:at_ms, :lane, :from_seq, :to_seq, :reason)"""
 TRIM_GAPS: Final = "DELETE FROM gap WHERE gap_id <= (SELECT max(gap_id) FROM gap) - :keep"
+GAP_TOTALS: Final = "SELECT lane, reason, sum(to_seq - from_seq + 1) FROM gap GROUP BY lane, reason"
 GAPS: Final = "SELECT at_ms, lane, from_seq, to_seq, reason FROM gap ORDER BY gap_id"
 PUT_SLOT: Final = "INSERT INTO slot VALUES (:slot, :memory) ON CONFLICT (slot) DO UPDATE SET memory = excluded.memory"
 SLOTS: Final = "SELECT slot, memory FROM slot"
