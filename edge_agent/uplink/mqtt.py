@@ -24,7 +24,7 @@ from edge_agent.settings import Broker
 from edge_agent.uplink.buffered_socket import BufferedSocket
 from edge_agent.uplink.counts import Alarm
 from edge_agent.uplink.reasons import Reaction, Reason
-from edge_agent.uplink.tls import client_context, describe
+from edge_agent.uplink.tls import client_context, describe, is_refusal
 
 CONNECT_TIMEOUT_S: Final = 10.0
 SESSION_EXPIRY_S: Final = 86_400
@@ -306,7 +306,7 @@ class Connection:
         try:
             sock.flush()
         except OSError as error:
-            self._happened.append(Disconnected(describe(error), is_tls=isinstance(error, ssl.SSLError)))
+            self._happened.append(Disconnected(describe(error), is_tls=is_refusal(error)))
 
     def _connect_properties(self) -> Properties | None:
         if not self._version5:
@@ -347,7 +347,7 @@ class Connection:
             reference = str(getattr(properties, "ServerReference", ""))
             gone = Disconnected(str(reason), reason.value, reference)
         elif error is not None:
-            gone = Disconnected(describe(error), is_tls=isinstance(error, ssl.SSLError))
+            gone = Disconnected(describe(error), is_tls=is_refusal(error))
         else:
             gone = Disconnected(str(reason))
         self._happened.append(gone)

@@ -202,8 +202,9 @@ class Sender:
         return Reaction.RETRY
 
     def _raise_alarm(self, alarm: Alarm, text: str) -> None:
-        if self._alarms.get(alarm) != text:
-            self._alarms[alarm] = text
+        is_new = alarm not in self._alarms
+        self._alarms[alarm] = text
+        if is_new:
             log.error("uplink_alarm", alarm=alarm.value, broker=repr(self._broker), reason=text)
 
     def _clear_alarm(self, alarm: Alarm) -> None:

@@ -28,6 +28,13 @@ def describe(error: OSError) -> str:
     """One line about an error of the network or of TLS, without OpenSSL's source lines."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the broker's certificate is not to be trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLEOFError):
+        return "TLS: the broker hung up in the middle"
     if isinstance(error, ssl.SSLError):
         return f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}"
     return error.strerror or str(error)
+
+
+def is_refusal(error: OSError | None) -> bool:
+    """Whether TLS itself says no; a connection that merely ends in the middle may be a broker that stops."""
+    return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
