@@ -1,6 +1,7 @@
 """The invariants that ``shelfpulse verify`` proves, each read from one snapshot of the database.
 
-I1  the ledger of commits tiles 1 … watermark in every lane, and agrees with the watermark, gaps and quarantine
+I1  the ledger of commits tiles 1 … watermark in every lane, and agrees with the watermark, gaps, quarantine, and with
+    what was settled late
 I2  what was sent is what was settled, and what was committed is what is stored: content hashes
 I4  one live proposal for each (site, SKU), one proposal a cycle
 """
@@ -65,30 +66,44 @@ ACCOUNTS: Final = """
         SELECT tenant_id, gateway_id, lane, ep, count(*) AS messages, sum(to_seq - from_seq + 1) AS frames
         FROM ingest_gap GROUP BY 1, 2, 3, 4
     ), held AS (
-        SELECT tenant_id, gateway_id, lane, ep, count(*) AS frames
+        SELECT tenant_id, gateway_id, lane, ep, count(*) AS frames, count(*) FILTER (WHERE state = 'retried') AS retried
         FROM quarantine WHERE seq IS NOT NULL GROUP BY 1, 2, 3, 4
+    ), late AS (
+        SELECT tenant_id, gateway_id, lane, ep, sum(held - released - quarantined) AS waiting,
+               sum(quarantined) AS quarantined, sum(retried) AS retried, sum(readings) AS readings
+        FROM ingest_late GROUP BY 1, 2, 3, 4
+    ), waiting AS (
+        SELECT tenant_id, gateway_id, lane, ep, count(*) AS frames FROM unsynced_frame GROUP BY 1, 2, 3, 4
     )
     SELECT tenant_id, gateway_id, lane, ep, number, name, coalesce(found, 0), coalesce(expected, 0)
     FROM ingest_watermark w
     FULL JOIN ledger USING (tenant_id, gateway_id, lane, ep)
     FULL JOIN gap USING (tenant_id, gateway_id, lane, ep)
-    FULL JOIN held USING (tenant_id, gateway_id, lane, ep),
+    FULL JOIN held USING (tenant_id, gateway_id, lane, ep)
+    FULL JOIN late USING (tenant_id, gateway_id, lane, ep)
+    FULL JOIN waiting USING (tenant_id, gateway_id, lane, ep),
     LATERAL (VALUES
         (1, 'last seq of the ledger, and the watermark', ledger.seq, w.seq::numeric),
         (2, 'frames in the ledger, and the watermark', ledger.frames, w.seq),
-        (3, 'readings in the ledger, and at the watermark', ledger.readings, w.readings),
+        (3, 'readings in the ledger, and at the watermark', ledger.readings + coalesce(late.readings, 0), w.readings),
         (4, 'gap frames in the ledger, and at the watermark', ledger.gap_frames, w.gap_frames),
         (5, 'gap frames declared, and at the watermark', gap.frames, w.gap_frames),
-        (6, 'quarantined frames in the ledger, and at the watermark', ledger.quarantined, w.quarantined),
+        (6, 'quarantined frames in the ledger, and at the watermark',
+            ledger.quarantined + coalesce(late.quarantined, 0), w.quarantined),
         (7, 'frames in quarantine, and at the watermark', held.frames, w.quarantined),
         (8, 'digest of the ledger, and of the watermark', ledger.frame_digest, w.frame_digest),
-        (9, 'messages settled, and at the watermark', w.seq - w.gap_frames + coalesce(gap.messages, 0), w.frames)
+        (9, 'messages settled, and at the watermark', w.seq - w.gap_frames + coalesce(gap.messages, 0), w.frames),
+        (10, 'frames that wait for their clock, and in the ledger', waiting.frames, late.waiting),
+        (11, 'frames retried from quarantine, and in the ledger', held.retried, late.retried)
     ) AS said (number, name, found, expected)
     WHERE coalesce(found, 0) <> coalesce(expected, 0)
     ORDER BY tenant_id, gateway_id, lane, ep, number
 """
 WATERMARKS: Final = """
-    SELECT tenant_id, gateway_id, lane, ep, seq, readings, gap_frames, quarantined, frame_digest FROM ingest_watermark
+    SELECT tenant_id, gateway_id, lane, ep, seq, readings, gap_frames, quarantined, frame_digest, (
+        SELECT count(*) FROM unsynced_frame f
+        WHERE (f.tenant_id, f.gateway_id, f.lane, f.ep) = (w.tenant_id, w.gateway_id, w.lane, w.ep)
+    ) FROM ingest_watermark w
 """
 SENT: Final = "SELECT tenant_id, gateway_id, sent FROM gateway_presence"
 SERIES: Final = "SELECT series_id, tenant_id, gateway_id FROM series"
@@ -149,13 +164,14 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Lane(msgspec.Struct, frozen=True):
-    """What the database says of one incarnation of a lane."""
+    """What the database says of one incarnation of a lane. ``waiting`` frames will bring their readings later."""
 
     seq: int
     readings: int
     gap_frames: int
     quarantined: int
     digest: int
+    waiting: int
 
 
 def prove_ledger(snapshot: Connection) -> Iterator[Broken]:
@@ -170,28 +186,28 @@ def prove_ledger(snapshot: Connection) -> Iterator[Broken]:
 
 def prove_accounts(snapshot: Connection, accounts: Iterable[Account]) -> Iterator[Broken]:
     """I1 and I2 against what gateways say in ledger files: all that they wrote is there, and nothing else."""
-    lanes = _lanes(snapshot)
+    lanes = committed_lanes(snapshot)
     for account in accounts:
         key = (account.tenant, account.gateway, account.lane, account.ep)
-        lane = lanes.get(key, Lane(0, 0, 0, 0, 0))
+        lane = lanes.get(key, Lane(0, 0, 0, 0, 0, 0))
         where = "/".join(key)
         if lane.seq < account.acked:
             yield Broken("I1", where, f"{account.acked} frames were acknowledged, {lane.seq} are committed")
         if lane.seq != account.seq:
             yield Broken("I1", where, f"{account.seq} frames were written, {lane.seq} are committed")
-        elif not lane.gap_frames and not lane.quarantined and account.readings not in {None, lane.readings}:
+        elif _is_whole(lane) and account.readings not in {None, lane.readings}:
             yield Broken("I1", where, f"{account.readings} readings were written, {lane.readings} are committed")
-        if account.digest and lane.seq == account.seq and not _same_content(lane, account.digest):
+        if account.digest and lane.seq == account.seq and not same_content(lane, account.digest):
             yield Broken("I2", where, f"the digest of what was sent is {account.digest}, settled is {lane.digest:x}")
 
 
 def prove_sent(snapshot: Connection) -> Iterator[Broken]:
     """I2: what a gateway says in its presence that it sent is what was settled, where both stand at the same frame."""
-    lanes = _lanes(snapshot)
+    lanes = committed_lanes(snapshot)
     for tenant, gateway, sent in snapshot.execute(SENT):
         for name, account in msgspec.convert(sent, dict[str, Sent]).items():
             lane = lanes.get((tenant, gateway, name, account.ep))
-            if lane is None or lane.seq != account.seq or _same_content(lane, account.digest):
+            if lane is None or lane.seq != account.seq or same_content(lane, account.digest):
                 continue
             yield Broken(
                 "I2",
@@ -270,14 +286,23 @@ def count(snapshot: Connection, query: str) -> int:
     return int(row[0])
 
 
-def _lanes(snapshot: Connection) -> dict[LaneKey, Lane]:
+def committed_lanes(snapshot: Connection) -> dict[LaneKey, Lane]:
+    """Every incarnation of every lane."""
     return {
-        (tenant, gateway, lane, ep): Lane(seq, readings, gap_frames, quarantined, int(digest))
-        for tenant, gateway, lane, ep, seq, readings, gap_frames, quarantined, digest in snapshot.execute(WATERMARKS)
+        (tenant, gateway, lane, ep): Lane(seq, readings, gap_frames, quarantined, int(digest), waiting)
+        for tenant, gateway, lane, ep, seq, readings, gap_frames, quarantined, digest, waiting in snapshot.execute(
+            WATERMARKS
+        )
     }
 
 
-def _same_content(lane: Lane, digest: str) -> bool:
+def _is_whole(lane: Lane) -> bool:
+    """Whether every frame of the lane brought its readings."""
+    return not (lane.gap_frames or lane.quarantined or lane.waiting)
+
+
+def same_content(lane: Lane, digest: str) -> bool:
+    """Whether what was sent, by the sum of its digests, is what was settled; not told apart when there are gaps."""
     # A lane with a gap of any reason is not compared, because neither side can have the other's sum in general:
     # - evicted, refused: the gateway's sum has the gap in place of its frames, as ours has, unless some of them were
     #   settled before without the gateway having heard of it; then ours has both;

@@ -4,7 +4,7 @@ Everything is read in one REPEATABLE READ snapshot, so that a live system can be
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,14 +13,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from contracts.errors import UserError
+from deploy import ledger as ledgers
 from deploy import proofs
+from deploy.ledger import GatewayLedger
 from deploy.local.discovery import find_stack
 from deploy.proofs import Account, Broken
 from stream import storage
 
 BROKEN_EXIT: Final = 1
-LEDGER_LINE_MAX_BYTES: Final = 16 * 1024
 
 SNAPSHOT: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 TITLES: Final = {
@@ -48,13 +48,18 @@ def main(
     *,
     dsn: Annotated[str, typer.Option(envvar="SHELFPULSE_DSN", help="Database; the running stack's unless given.")] = "",
     ledger: Annotated[
-        list[Path] | None, typer.Option(help="File of what gateways say they wrote, a JSON line a lane; repeatable.")
+        list[Path] | None,
+        typer.Option(
+            help="What gateways say they wrote: of `edge outbox --ledger`, or a JSON line a lane; repeatable."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Prove the invariants I1, I2 and I4. Exits with 1 when one is broken, and names the rows."""
-    accounts = [account for file in ledger or () for account in read_ledger(file)]
-    report = verify(dsn or find_stack().dsn, accounts)
+    read = [ledgers.read(file) for file in ledger or ()]
+    accounts = [account for each in read for account in each.accounts]
+    chains = [chain for each in read for chain in each.chains]
+    report = verify(dsn or find_stack().dsn, accounts, chains)
     if as_json:
         print(msgspec.json.encode(report).decode())  # noqa: T201 - the command's output
     else:
@@ -63,8 +68,8 @@ def main(
         raise typer.Exit(BROKEN_EXIT)
 
 
-def verify(dsn: str, accounts: Iterable[Account] = ()) -> Report:
-    """Prove the invariants of the database at ``dsn``, and that it agrees with what gateways say in ``accounts``.
+def verify(dsn: str, accounts: Iterable[Account] = (), chains: Iterable[GatewayLedger] = ()) -> Report:
+    """Prove the invariants of the database at ``dsn``, and that it agrees with what gateways say they wrote.
 
     Memory is bounded; a million readings take a few seconds. Raises UserError when the database cannot be reached.
     """
@@ -76,6 +81,7 @@ def verify(dsn: str, accounts: Iterable[Account] = ()) -> Report:
         broken = [
             *proofs.bounded(proofs.prove_ledger(snapshot)),
             *proofs.bounded(proofs.prove_accounts(snapshot, accounts)),
+            *proofs.bounded(ledgers.prove(snapshot, list(chains))),
             *proofs.bounded(proofs.prove_sent(snapshot)),
             *proofs.bounded(readings.prove(snapshot)),
             *proofs.bounded(proofs.prove_proposals(snapshot)),
@@ -95,33 +101,8 @@ def verify(dsn: str, accounts: Iterable[Account] = ()) -> Report:
 
 
 def read_ledger(file: Path) -> list[Account]:
-    """What gateways say they wrote: one JSON object a line. Raises UserError that names file and line."""
-    accounts = []
-    decode: Callable[[bytes], Account] = msgspec.json.Decoder(Account).decode
-    try:
-        with file.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    accounts.append(_account(file, number, line, decode))
-    except OSError as error:
-        message = f"cannot read {file}: {error.strerror}"
-        raise UserError(message) from error
-    return accounts
-
-
-def _account(file: Path, number: int, line: bytes, decode: Callable[[bytes], Account]) -> Account:
-    try:
-        if len(line) > LEDGER_LINE_MAX_BYTES:
-            message = f"longer than {LEDGER_LINE_MAX_BYTES} bytes"
-            raise ValueError(message)
-        account = decode(line)
-        int(account.digest or "0", 16)
-    except ValueError as error:
-        message = f"{file} line {number}: {error}"
-        raise UserError(
-            message, 'a line is {"tenant","gateway","lane","ep","seq","digest","readings","acked"}'
-        ) from error
-    return account
+    """The accounts in a ledger file. Raises UserError that names file and line."""
+    return ledgers.read(file).accounts
 
 
 def _show(report: Report) -> None:

@@ -141,18 +141,25 @@ def outbox(
         Path | None, typer.Option("--config", metavar="EDGE.TOML", help="Take the file from here …")
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", help="… or this file.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="Write the ledger there, for `shelfpulse verify --ledger`; with --config.")
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """What waits, what was ever written, and which gaps were declared; also while the agent runs."""
-    from edge_agent.outbox import account  # noqa: PLC0415
+    from edge_agent.outbox import account, export  # noqa: PLC0415
 
-    if file is None:
-        if config is None:
-            msg = "which outbox?"
-            raise UserError(msg, "give --config edge.toml or --file outbox.db")
+    if config is None and (file is None or ledger is not None):
+        msg = "which outbox?" if file is None else "whose outbox?"
+        raise UserError(msg, "give --config edge.toml" if ledger else "give --config edge.toml or --file outbox.db")
+    if config is not None:
         from edge_agent.settings import load  # noqa: PLC0415
 
-        file = load(config).outbox
+        settings = load(config)
+        file = file or settings.outbox
+        if ledger is not None:
+            export.write(file, settings.address.tenant, settings.address.gateway, ledger)
+    assert file is not None
     read = account.read(file)
     if json_:
         print_json(read.as_json())
