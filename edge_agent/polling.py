@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from edge_agent.bus.intake import READER_METRICS, Intake
 from edge_agent.bus.modbus import ModbusBus
 from edge_agent.bus.poller import Poller
 from edge_agent.bus.registers import Decoded
 from edge_agent.bus.report import Reporter
 from edge_agent.outbox.builder import Reading
-from edge_agent.settings import Device, Settings
+from edge_agent.settings import Device, IntakeSettings, Settings
 from edge_agent.shelf.inference import Inference, Inferred
 
 Found = list[Reading] | Inferred
@@ -37,14 +38,19 @@ class Polling:
         self.buses = {name: ModbusBus(bus) for name, bus in settings.buses.items()}
         self._put = put
         self._lines = {name: _Line(self, name) for name in settings.buses}
+        self.intake = None if settings.intake is None else _intake(settings.intake, settings, put)
 
     def start(self) -> None:
-        """Begin to poll."""
+        """Begin to poll. Raises UserError when the port of the RFID readers is taken."""
+        if self.intake is not None:
+            self.intake.start()
         for line in self._lines.values():
             line.poller.start()
 
     def stop(self) -> None:
         """End after the requests that are on their way; then nothing more is put."""
+        if self.intake is not None:
+            self.intake.stop()
         for line in self._lines.values():
             line.poller.stop()
 
@@ -122,3 +128,16 @@ class _Line:
         self.polled += len(decoded)
         if decoded:
             self.answered_s[self._device_of[decoded[0].channel]] = time.monotonic()
+
+
+def _intake(told: IntakeSettings, settings: Settings, put: Callable[[Found], None]) -> Intake:
+    """The RFID readers; their counts are reported as those of polled devices are."""
+    channels = (f"{reader}.{metric}" for reader in told.readers for metric in READER_METRICS)
+    reporter = Reporter(dict.fromkeys(channels, 0.0), round(settings.report.heartbeat_s * MS_PER_S))
+
+    def take(mono_ms: int, decoded: list[Decoded]) -> None:
+        readings = [Reading(mono_ms, *each) for each in reporter.select(mono_ms, decoded)]
+        if readings:
+            put(readings)
+
+    return Intake(told.host, told.port, told.token, told.readers, take)

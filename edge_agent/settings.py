@@ -8,7 +8,7 @@ import ipaddress
 import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 from urllib.parse import unquote, urlsplit
@@ -88,6 +88,16 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
+class IntakeSettings:
+    """Where RFID readers post, and after how many missed rounds a tag of each is removed. ``token`` is secret."""
+
+    host: str
+    port: int
+    token: str = field(repr=False)
+    readers: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All that an agent is told. ``health_window_s``: how long a configuration from afar is on trial."""
 
@@ -96,6 +106,7 @@ class Settings:
     broker: Broker | None
     outbox: Path
     outbox_max_bytes: int
+    outbox_max_age_s: float
     report: ReportTable
     drain_s: float
     health_window_s: float
@@ -103,6 +114,7 @@ class Settings:
     profiles: Mapping[str, Profile]
     devices: tuple[Device, ...]
     slots: tuple[Slot, ...]
+    intake: IntakeSettings | None = None
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -123,6 +135,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         broker=_broker(path, table.broker, environ),
         outbox=path.parent / table.outbox.path,
         outbox_max_bytes=table.outbox.max_mib * 1024 * 1024,
+        outbox_max_age_s=table.outbox.max_days * 86_400.0,
         report=table.report,
         drain_s=table.drain_s,
         health_window_s=table.remote.health_window_s,
@@ -130,6 +143,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         profiles=profiles,
         devices=devices,
         slots=tuple(slots),
+        intake=_intake(path, table, devices),
     )
 
 
@@ -244,6 +258,22 @@ def _device(where: object, position: int, table: DeviceTable, profiles: Mapping[
         registers=tuple(registers),
         identify_coil=table.identify_coil,
         tare=profile.tare,
+    )
+
+
+def _intake(path: Path, table: EdgeToml, devices: Iterable[Device]) -> IntakeSettings | None:
+    """The intake of RFID readers, or None when there are none."""
+    if not table.reader:
+        return None
+    names = [reader.name for reader in table.reader]
+    _check_unique(path, "reader", "name, of a reader or device,", [*names, *(device.name for device in devices)])
+    token = ""
+    if table.intake.token_file is not None:
+        token = _check_readable(path, "intake.token_file", path.parent / table.intake.token_file, private=True)
+    elif not is_loopback(table.intake.host):
+        _fail(path, f"intake.token_file: whoever reaches {table.intake.host} could post; name a file with a token")
+    return IntakeSettings(
+        table.intake.host, table.intake.port, token, {reader.name: reader.missed_rounds for reader in table.reader}
     )
 
 

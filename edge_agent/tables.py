@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.ids import IDENTIFIER_PATTERN
 from edge_agent.bus.registers import BAYS_MAX, REGISTER_MAX, Function, Kind, WordOrder
+from edge_agent.bus.rfid import MISSED_ROUNDS
 
 Name = Annotated[str, Field(pattern=IDENTIFIER_PATTERN)]
 Period = Annotated[float, Field(gt=0.0, le=86_400.0)]
@@ -36,6 +37,7 @@ class OutboxTable(_Table):
 
     path: Path = Path("outbox.db")
     max_mib: Annotated[int, Field(ge=1, le=1_048_576)] = 256
+    max_days: Annotated[float, Field(gt=0.0, le=400.0)] = 30.0
 
 
 class ReportTable(_Table):
@@ -123,6 +125,21 @@ class DeviceTable(_Table):
     register_: Annotated[list[RegisterTable], Field(alias="register")] = []
 
 
+class IntakeTable(_Table):
+    """Where RFID readers post their rounds. ``token_file`` (mode 0600) is needed off the loopback interface."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8711
+    token_file: Path | None = None
+
+
+class ReaderTable(_Table):
+    """An RFID reader that posts rounds: channels ``{name}.tag_count`` and ``{name}.portal_count``."""
+
+    name: Name
+    missed_rounds: Annotated[int, Field(ge=1, le=1_000)] = MISSED_ROUNDS
+
+
 class RemoteTable(_Table):
     """What the platform may change, and how long a change is watched before it is kept."""
 
@@ -154,9 +171,11 @@ class EdgeToml(_Table):
     outbox: OutboxTable = OutboxTable()
     report: ReportTable = ReportTable()
     remote: RemoteTable = RemoteTable()
+    intake: IntakeTable = IntakeTable()
     bus: list[Annotated[Bus, Field(discriminator="kind")]] = []
     profile: list[ProfileTable] = []
     device: list[DeviceTable] = []
+    reader: list[ReaderTable] = []
 
 
 def key_of(location: Iterable[int | str]) -> str:
