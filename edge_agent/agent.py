@@ -87,7 +87,13 @@ class Agent:
         self._is_polling = False
         self._is_frozen = False
         self._is_ending = threading.Event()
-        self.outbox = Outbox(settings.outbox, machine=machine_id(), max_bytes=settings.outbox_max_bytes)
+        self.outbox = Outbox(
+            settings.outbox,
+            machine=machine_id(),
+            max_bytes=settings.outbox_max_bytes,
+            max_age_s=settings.outbox_max_age_s,
+            clock=clock,
+        )
         self.store = RemoteStore(store_path(settings.outbox))
         try:
             self.outbox.open()

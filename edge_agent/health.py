@@ -32,6 +32,7 @@ class HealthServer:
                         "status": "ok" if healthy else "failing",
                         "alive": agent.is_alive(),
                         "outbox_full": agent.writer.is_full,
+                        "outbox_set_aside": agent.outbox.set_aside,
                         "connected": agent.sender.is_connected,
                         "offline": agent.sender.is_offline,
                         "alarms": {alarm.value: text for alarm, text in agent.sender.alarms.items()},

@@ -70,6 +70,7 @@ class AgentCollector(Collector):
         yield _gauge("outbox_oldest_seconds", "Age of the oldest of them", depth.oldest_s)
         yield _gauge("outbox_bytes", "Their size", outbox.size_bytes())
         yield _gauge("outbox_bytes_max", "Size beyond which the oldest are given up", agent.base.outbox_max_bytes)
+        yield _gauge("outbox_files_set_aside", "Damaged or foreign files since the start", agent.outbox.set_aside)
         yield _gauge("outbox_full", "1 while the disk takes no frames", float(agent.writer.is_full))
         yield _counter("readings_refused", "Readings that found no room", agent.writer.refused_readings)
         written = (((lane,), float(account.seq)) for lane, account in outbox.sent().items())
