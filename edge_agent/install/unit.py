@@ -49,6 +49,7 @@ ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
 PrivateUsers=yes
+PrivateMounts=yes
 ProtectProc=invisible
 ProcSubset=pid
 ProtectClock=yes
