@@ -10,14 +10,16 @@ from typing import Final, Protocol
 import numpy as np
 
 from contracts.facts import AnomalyKind
-from contracts.frames import Event, Reason
+from contracts.frames import Event, GapReason, Reason
 from contracts.ids import bucket_of, derived_id
 from contracts.topics import GatewayAddress, Lane
-from stream import clean, position, sequence
+from stream import alarms, clean, position, sequence
 from stream.anomaly import Spike, SpikeFinder
+from stream.clocks import Anchors
 from stream.control import Beginning, Snapshot
 from stream.facts import (
     AnomalyRow,
+    AnswerRow,
     Arrival,
     Chunk,
     Columns,
@@ -25,6 +27,9 @@ from stream.facts import (
     Facts,
     Fault,
     LaneId,
+    LateFrame,
+    Origin,
+    Outcome,
     PositionRow,
     QuarantineRow,
     Settled,
@@ -32,7 +37,7 @@ from stream.facts import (
     Stray,
     join_columns,
 )
-from stream.sequence import LaneState, Verdict
+from stream.sequence import LaneState, Lost, Verdict
 from stream.settings import CLOCK_AHEAD, RETENTION
 
 STRAYS_KEPT_MAX: Final = 20
@@ -65,9 +70,9 @@ class Bucket:
         self._on_shelf: dict[tuple[str, str, str], int] = {
             place: stored.on_shelf for place, stored in beginning.positions.items() if bucket_of(place[1]) == number
         }
-        self._anchors = {
-            gateway: anchor for gateway, anchor in beginning.anchors.items() if bucket_of(gateway[1]) == number
-        }
+        self._anchors = Anchors(
+            {gateway: boots for gateway, boots in beginning.anchors.items() if bucket_of(gateway[1]) == number}
+        )
         self._spikes = SpikeFinder() if learnt is None else SpikeFinder.restore(learnt)
         self._strays: dict[tuple[str, str, Reason, int], int] = {}
 
@@ -100,7 +105,7 @@ class Bucket:
             settled = self._settle(arrival, chunk.columns, facts, now)
             if settled is None:
                 continue
-            if settled.quarantine is None and arrival.hi > arrival.lo:
+            if arrival.hi > arrival.lo and arrival.fault is None and not settled.held_boot:
                 slices.append((arrival.lo, arrival.hi))
                 settled.lo = offset + kept
                 kept += arrival.hi - arrival.lo
@@ -116,6 +121,8 @@ class Bucket:
     def _settle(self, arrival: Arrival, columns: Columns, facts: Facts, now: datetime) -> Settled | None:
         """The frame as it counts, or None when it is a duplicate, ahead, or of somebody else."""
         address = arrival.address
+        if arrival.late is not None:
+            return self._settle_late(arrival, arrival.late, columns, now)
         if arrival.lane is None:
             return Settled(None, lo=0, hi=0, tenant=address.tenant, gateway=address.gateway, site=address.site,
                            message=arrival.message, once=arrival.sync)  # fmt: skip
@@ -131,12 +138,18 @@ class Bucket:
                 return None
             case Verdict.AHEAD:
                 facts.ahead += 1
-                seq = state.seq if arrival.ep == state.ep else 0
-                self._tell_again(facts, address, arrival.lane, arrival.ep, seq)
+                if arrival.ep == state.ep:
+                    self._tell_again(facts, address, arrival.lane, state.ep, state.seq)
+                else:
+                    facts.unknown.setdefault(address, {})[arrival.lane] = arrival.ep
                 return None
             case Verdict.CLOSED | Verdict.CLONE:
-                facts.frames.append(_two_agents(arrival, lane, verdict))
+                facts.frames.append(_refused(arrival, lane, verdict))
                 return None
+        if arrival.prev is not None and arrival.ep != state.ep:
+            lost = sequence.close(state, arrival.ep, arrival.prev.ep, arrival.prev.seq)
+            if lost is not None:
+                facts.frames.append(_lost(address, lane, lost))
         self._repair_clock(arrival, columns, now)
         first = sequence.advance(state, arrival.ep, arrival.seq, content)
         return self._settled(arrival, lane, first, now)
@@ -158,35 +171,66 @@ class Bucket:
         if arrival.fault is not None:
             settled.quarantine = _quarantine(arrival, lane, arrival.seq, arrival.fault)
             if arrival.fault.reason is Reason.BAD_TIME and clean.is_fast_clock(arrival.t0_ms, _limits(now)):
-                settled.anomalies = (_fast_clock(arrival),)
+                settled.anomalies = (alarms.fast_clock(arrival),)
             return settled
+        if not arrival.timed:
+            settled.held_boot = arrival.boot
         if arrival.lane in LIVE_LANES and arrival.gap is None and arrival.sync:
             settled.live_t0_ms = arrival.t0_ms
         if arrival.events:
-            settled.events = tuple(self._event_row(arrival, event, now) for event in arrival.events)
+            settled.events = tuple(
+                self._event_row(arrival, event, self._count(address, event), now) for event in arrival.events
+            )
             settled.positions = tuple(self._move(arrival, row) for row in settled.events)
+        settled.answers = _answers(arrival, now)
+        return settled
+
+    def _settle_late(self, arrival: Arrival, late: LateFrame, columns: Columns, now: datetime) -> Settled | None:
+        """What becomes of a frame whose place was settled before; None leaves it where it is."""
+        if arrival.fault is None and arrival.lane is not None:
+            self._repair_clock(arrival, columns, now)
+            if not arrival.timed:
+                if late.origin is Origin.UNSYNCED and not late.expired:
+                    return None
+                if not arrival.events or late.origin is Origin.QUARANTINE:
+                    arrival.fault = _unsynced(arrival)
+        address = arrival.address
+        settled = Settled(None, ep=arrival.ep, to_seq=arrival.seq, tenant=address.tenant, gateway=address.gateway,
+                          site=address.site, message=late.message, outcome=Outcome(late, arrival.fault))  # fmt: skip
+        if arrival.fault is not None:
+            return settled
+        if late.origin is Origin.UNSYNCED:
+            if arrival.timed:
+                times = tuple((event.id, _moment(arrival.t0_ms + event.d)) for event in arrival.events)
+                settled.outcome = Outcome(late, None, times)
+            return settled
+        # Events of long ago are part of the record; what lies on the shelf now, newer ones have said.
+        settled.events = tuple(self._event_row(arrival, event, event.on_shelf, now) for event in arrival.events)
+        settled.answers = _answers(arrival, now)
         return settled
 
     # ------------------------------------------------------------- clocks
 
     def _repair_clock(self, arrival: Arrival, columns: Columns, now: datetime) -> None:
-        """Set right the times of a frame whose clock was not disciplined, or find it unusable.
+        """Set right the times of a frame whose clock was not disciplined, or find that nobody knows them yet.
 
-        An event is never held back: without an anchor its time is that of receipt, and it says so.
+        Readings then wait for an anchor of their boot. An event is never held back: its time is that of receipt until
+        then. An answer needs no time.
         """
-        if arrival.sync or arrival.gap is not None or arrival.fault is not None:
+        if arrival.sync or arrival.gap is not None or arrival.fault is not None or arrival.answers:
             return
-        anchor = self._anchors.get((arrival.address.tenant, arrival.address.gateway))
-        known = anchor is not None and anchor[0] == arrival.boot
-        if anchor is not None and known:
-            shift_ms = anchor[1] + arrival.mono_ms - arrival.t0_ms
-        elif arrival.events:
-            shift_ms = arrival.message.received_ms - arrival.t0_ms
-        else:
-            arrival.fault = Fault(Reason.UNSYNCED, f"no presence of boot {arrival.boot!r} tells its time")
+        address = arrival.address
+        utc_ms = self._anchors.utc_ms((address.tenant, address.gateway), arrival.boot, arrival.mono_ms)
+        if utc_ms is None:
+            arrival.timed = False
+            if not arrival.boot and not arrival.events:
+                arrival.fault = _unsynced(arrival)
+            arrival.t0_ms = arrival.message.received_ms
             return
-        arrival.t0_ms += shift_ms
-        last_ms = arrival.t0_ms
+        shift_ms = utc_ms - arrival.t0_ms
+        arrival.t0_ms = last_ms = utc_ms
+        if arrival.events:
+            last_ms += max(event.d for event in arrival.events)
         if arrival.hi > arrival.lo:
             columns.time_us[arrival.lo : arrival.hi] += shift_ms * 1000
             last_ms = int(np.max(columns.time_us[arrival.lo : arrival.hi])) // 1000
@@ -195,7 +239,7 @@ class Bucket:
     def _take_presence(self, sighting: Sighting, facts: Facts) -> None:
         address, presence, _ = sighting
         if presence.utc is not None and presence.boot:
-            self._anchors[address.tenant, address.gateway] = (presence.boot, presence.utc - presence.mono)
+            self._anchors.note((address.tenant, address.gateway), presence.boot, presence.utc - presence.mono)
         facts.frames.append(
             Settled(None, tenant=address.tenant, gateway=address.gateway, site=address.site, sighting=sighting)
         )
@@ -206,11 +250,11 @@ class Bucket:
 
     # ------------------------------------------------------------- events
 
-    def _event_row(self, arrival: Arrival, event: Event, now: datetime) -> EventRow:
+    def _event_row(self, arrival: Arrival, event: Event, on_shelf: int | None, now: datetime) -> EventRow:
         address = arrival.address
         slot = self._names.snapshot.slots.get((address.tenant, address.gateway, event.slot))
         at_ms = arrival.t0_ms + event.d
-        if not arrival.sync:
+        if not arrival.timed:
             at_ms = min(at_ms, int(now.timestamp() * 1000))
         return EventRow(
             address.tenant,
@@ -224,11 +268,11 @@ class Bucket:
             event.units,
             event.dg,
             event.conf,
-            self._count(address, event),
+            on_shelf,
             event.of,
             event.why,
             dict(event.other),
-            arrival.sync,
+            arrival.timed,
             arrival.seq,
         )
 
@@ -296,33 +340,39 @@ def _quarantine(arrival: Arrival, lane: LaneId, seq: int | None, fault: Fault) -
     return QuarantineRow(lane.tenant, lane.gateway, lane.lane, arrival.ep, seq, arrival.message, fault)
 
 
-def _two_agents(arrival: Arrival, lane: LaneId, verdict: Verdict) -> Settled:
+def _refused(arrival: Arrival, lane: LaneId, verdict: Verdict) -> Settled:
     """Quarantine of a frame that only a second agent with the same name can have sent, and its alarm."""
     if verdict is Verdict.CLONE:
-        reason, detail = Reason.CONFLICT, f"frame {arrival.seq} of {arrival.ep} came again with other content"
+        fault = Fault(Reason.CONFLICT, f"frame {arrival.seq} of {arrival.ep} came again with other content")
     else:
-        reason, detail = Reason.CLOSED_INCARNATION, f"incarnation {arrival.ep} is closed"
+        fault = Fault(Reason.CLOSED_INCARNATION, f"incarnation {arrival.ep} is closed")
     address = arrival.address
-    at = _moment(arrival.message.received_ms)
-    anomaly = AnomalyRow(
-        # One alarm a day and pair of agents, however many frames collide.
-        derived_id(address.tenant, address.gateway, "two_agents", arrival.ep, at.date().isoformat()),
-        address.tenant, address.site, address.gateway, AnomalyKind.DEVICE_FAULT, "gateway", address.gateway,
-        at, None, at, 0.9, 1.0, {"why": "two_agents", "detail": detail, "lane": lane.lane, "ep": arrival.ep},
-    )  # fmt: skip
-    fault = Fault(reason, detail)
     return Settled(None, tenant=address.tenant, gateway=address.gateway, site=address.site,
-                   quarantine=_quarantine(arrival, lane, None, fault), anomalies=(anomaly,))  # fmt: skip
+                   quarantine=_quarantine(arrival, lane, None, fault),
+                   anomalies=(alarms.two_agents(arrival, fault.detail),))  # fmt: skip
 
 
-def _fast_clock(arrival: Arrival) -> AnomalyRow:
+def _lost(address: GatewayAddress, lane: LaneId, lost: Lost) -> Settled:
+    """The gap that a lost outbox leaves: the gateway cannot declare it any more."""
+    return Settled(lane, ep=lost.ep, from_seq=lost.first, to_seq=lost.last, tenant=address.tenant,
+                   gateway=address.gateway, site=address.site, gap_reason=GapReason.CORRUPT)  # fmt: skip
+
+
+def _unsynced(arrival: Arrival) -> Fault:
+    return Fault(Reason.UNSYNCED, f"no presence of boot {arrival.boot!r} tells its time")
+
+
+def _answers(arrival: Arrival, now: datetime) -> tuple[AnswerRow, ...]:
+    """Answers as of when they were given, as far as that is known."""
+    if not arrival.answers:
+        return ()
+    is_known = arrival.sync and clean.check_times(arrival.t0_ms, arrival.t0_ms, _limits(now)) is None
+    at = _moment(arrival.t0_ms if is_known else arrival.message.received_ms)
     address = arrival.address
-    at = _moment(arrival.message.received_ms)
-    ahead_s = round((arrival.t0_ms - arrival.message.received_ms) / 1000)
-    return AnomalyRow(
-        derived_id(address.tenant, address.gateway, "fast_clock", at.date().isoformat()),
-        address.tenant, address.site, address.gateway, AnomalyKind.DEVICE_FAULT, "gateway", address.gateway, at, None,
-        at, 0.7, 1.0, {"why": "fast_clock", "ahead_s": ahead_s},
+    return tuple(
+        AnswerRow(address.tenant, address.gateway, each.cmd, each.state, each.result, each.error, each.cfg,
+                  each.applied, at)
+        for each in arrival.answers
     )  # fmt: skip
 
 

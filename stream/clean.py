@@ -7,14 +7,20 @@ is refused here.
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from contracts.frames import OFFSET_MAX_MS, Event, Reason
+import msgspec
+
+from contracts.frames import OFFSET_MAX_MS, Answer, Event, Reason
 from contracts.topics import GatewayAddress
 from stream.facts import Fault
 
 GATEWAY_CHANNELS_MAX: Final = 10_000
 """Series of one gateway."""
+
+CONFIG_VERSION_MAX: Final = 2**31 - 1
+RESULT_MAX_BYTES: Final = 16 * 1024
+RESULT_DEPTH_MAX: Final = 32
 
 
 class Gateway(NamedTuple):
@@ -67,8 +73,24 @@ def check_texts(events: Iterable[Event]) -> Fault | None:
     """Whether the database can store an event's texts: it has no NUL and no lone surrogates."""
     for event in events:
         for text in (event.why, event.of, *event.other):
-            if "\x00" in text or (not text.isprintable() and _has_surrogate(text)):
+            if not _is_storable(text):
                 return Fault(Reason.BAD_BODY, f"event {event.id} has a character that cannot be stored")
+    return None
+
+
+def check_answers(answers: Iterable[Answer]) -> Fault | None:
+    """Whether the database can store what a gateway answered."""
+    for answer in answers:
+        for text in (answer.cmd, answer.error):
+            if not _is_storable(text):
+                return Fault(Reason.BAD_BODY, "an answer has a character that cannot be stored")
+        if answer.cfg is not None and answer.cfg > CONFIG_VERSION_MAX:
+            return Fault(Reason.BAD_BODY, f"configuration {answer.cfg} is over {CONFIG_VERSION_MAX}")
+        if answer.result and not _is_flat(answer.result):
+            return Fault(Reason.BAD_BODY, f"the result of {answer.cmd!r} has a character that cannot be stored, or is "
+                         f"nested deeper than {RESULT_DEPTH_MAX}")  # fmt: skip
+        if len(msgspec.json.encode(answer.result)) > RESULT_MAX_BYTES:
+            return Fault(Reason.BAD_BODY, f"the result of {answer.cmd!r} is over {RESULT_MAX_BYTES} bytes")
     return None
 
 
@@ -79,5 +101,26 @@ def check_channels(known: int, new: int) -> Fault | None:
     return None
 
 
-def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+def _is_flat(value: Any) -> bool:
+    """Whether a decoded JSON value is not nested too deeply and has only texts that can be stored; no recursion."""
+    level = [value]
+    for _ in range(RESULT_DEPTH_MAX):
+        below: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                below += each.keys()
+                below += each.values()
+            elif isinstance(each, list):
+                below += each
+            elif isinstance(each, str) and not _is_storable(each):
+                return False
+        if not below:
+            return True
+        level = below
+    return False
+
+
+def _is_storable(text: str) -> bool:
+    return "\x00" not in text and (
+        text.isprintable() or not any("\ud800" <= character <= "\udfff" for character in text)
+    )

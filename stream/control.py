@@ -87,8 +87,8 @@ class Beginning:
 
     lanes: dict[LaneId, LaneState]
     positions: dict[tuple[str, str, str], StoredPosition]
-    anchors: dict[tuple[str, str], tuple[str, int]]
-    """(tenant, gateway) -> boot and the UTC ms at which its monotonic clock was 0."""
+    anchors: dict[tuple[str, str], dict[str, int]]
+    """(tenant, gateway) -> boot -> the UTC ms at which its monotonic clock was 0; oldest first."""
 
 
 class Control:
@@ -281,10 +281,9 @@ def read_beginning(connection: psycopg.Connection) -> Beginning:
         (tenant, gateway, slot): StoredPosition(site, sku, on_shelf)
         for tenant, gateway, slot, site, sku, on_shelf, _ in connection.execute(queries.POSITIONS)
     }
-    anchors = {
-        (tenant, gateway): (boot, _utc_ms(utc) - mono_ms)
-        for tenant, gateway, boot, mono_ms, utc in connection.execute(queries.ANCHORS)
-    }
+    anchors: dict[tuple[str, str], dict[str, int]] = {}
+    for tenant, gateway, boot, zero_at in connection.execute(queries.ANCHORS):
+        anchors.setdefault((tenant, gateway), {})[boot] = _utc_ms(zero_at)
     return Beginning(lanes, positions, anchors)
 
 

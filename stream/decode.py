@@ -14,7 +14,7 @@ from contracts.frames import AnswerFrame, AnyFrame, Envelope, EventFrame, FrameE
 from contracts.ids import bucket_of
 from contracts.topics import GatewayAddress, Lane, TopicError
 from stream import clean, telemetry
-from stream.facts import Arrival, ChannelSet, Chunk, Columns, Fault, Message, Sighting, Stray
+from stream.facts import Arrival, ChannelSet, Chunk, Columns, Fault, LateBatch, LateFrame, Message, Sighting, Stray
 from stream.fence import ALL
 from stream.settings import CLOCK_AHEAD, RETENTION
 
@@ -117,11 +117,15 @@ class Decoder:
         self._known: dict[tuple[str, str, str, tuple[str, ...]], npt.NDArray[np.int32]] = {}
         self._unnamed: list[_Unnamed] = []
 
-    def __call__(self, batches: Iterable[list[Message]]) -> list[tuple[str, Chunk]]:
+    def __call__(self, batches: Iterable[list[Message] | LateBatch]) -> list[tuple[str, Chunk]]:
         """Chunks by key of their bucket ("00" … "63"), messages in order of receipt."""
         limits = clean.limits_at(self._clock(), RETENTION, CLOCK_AHEAD)
         builders: dict[int, _Builder] = {}
         for batch in batches:
+            if isinstance(batch, LateBatch):
+                for late in batch.frames:
+                    self._read_late(late, builders, limits)
+                continue
             for message in batch:
                 self._read(message, builders, limits)
         self._name()
@@ -233,6 +237,33 @@ class Decoder:
                     arrival.fault = clean.check_times(frame.t0, last_ms, limits)
             case AnswerFrame():
                 arrival.answers = tuple(frame.rs)
+                arrival.fault = clean.check_answers(frame.rs)
+
+    def _read_late(self, late: LateFrame, builders: dict[int, _Builder], limits: clean.Limits) -> None:
+        """Read a message that comes back from the database; without a settled place it is like any that just came."""
+        builder = builders.setdefault(bucket_of(late.gateway) if late.gateway else 0, _Builder())
+        if late.seq is None:
+            self._read(late.message, builders, limits)
+            builder.arrivals.append(_returned(late))
+            return
+        _, address, lane = self._parse_up(late.message.topic)
+        fault = clean.check_gateway(address, self._registry.gateway(address.tenant, address.gateway))
+        try:
+            frame = frames.decode(lane, late.message.payload)
+        except FrameError as error:
+            fault = fault or Fault(error.reason, error.detail)
+        else:
+            if (frame.ep, frame.seq, frame.gap) != (late.ep, late.seq, None):
+                fault = fault or Fault(Reason.BAD_BODY, f"not frame {late.seq} of {late.ep}")
+        if fault is not None:
+            returned = _returned(late)
+            returned.fault = fault
+            builder.arrivals.append(returned)
+            return
+        arrival = _arrival(late.message, address, lane, frame)
+        arrival.late = late
+        builder.arrivals.append(arrival)
+        self._read_body(frame, arrival, builder, limits)
 
     def _add_readings(self, frame: TelemetryFrame, arrival: Arrival, builder: _Builder) -> None:
         address, channels = arrival.address, tuple(frame.ch)
@@ -308,7 +339,16 @@ def _arrival(message: Message, address: GatewayAddress, lane: Lane, frame: AnyFr
         boot=frame.boot,
         mono_ms=frame.mono,
         gap=frame.gap,
+        prev=frame.prev,
     )
+
+
+def _returned(late: LateFrame) -> Arrival:
+    """A late frame without a content of its own."""
+    address = GatewayAddress(late.tenant, "", late.gateway)
+    return Arrival(
+        late.message, address, None, late.ep, late.seq or 0, 0, 0, sync=True, boot="", mono_ms=0, late=late
+    )  # fmt: skip
 
 
 def _unreadable(message: Message, address: GatewayAddress, lane: Lane, envelope: Envelope, fault: Fault) -> Arrival:

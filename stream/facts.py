@@ -6,6 +6,7 @@ Nothing here has behaviour. Columns are numpy arrays of equal length, one entry 
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum, auto
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.facts import AnomalyKind
-from contracts.frames import Answer, Event, Gap, Reason
+from contracts.frames import Answer, Event, Gap, Previous, Reason
 from contracts.presence import Presence
 from contracts.topics import GatewayAddress, Lane
 
@@ -32,6 +33,47 @@ class LaneId(NamedTuple):
     tenant: str
     gateway: str
     lane: Lane
+
+
+class Origin(Enum):
+    """Where a late frame waited."""
+
+    UNSYNCED = auto()
+    """For an anchor of its boot's clock."""
+    QUARANTINE = auto()
+    """For somebody who said: try it again."""
+
+
+class LateFrame(NamedTuple):
+    """A message that was settled, or sampled, earlier, and comes back from the database.
+
+    ``row`` is its number in the table of its origin; ``seq`` None when it has no settled place in a lane. ``expired``:
+    it has waited for an anchor for long enough.
+    """
+
+    origin: Origin
+    row: int
+    tenant: str
+    gateway: str
+    lane: str
+    ep: str
+    seq: int | None
+    message: Message
+    expired: bool = False
+
+
+class LateBatch(NamedTuple):
+    """Late frames that one epoch takes up."""
+
+    frames: list[LateFrame]
+
+
+class Tick(NamedTuple):
+    """Time has passed."""
+
+
+Item = list[Message] | LateBatch | Tick
+"""What the source emits: messages in order of receipt, late frames, or that time has passed."""
 
 
 class ChannelSet(NamedTuple):
@@ -111,6 +153,10 @@ class Arrival:
     fault: Fault | None = None
     events: tuple[Event, ...] = ()
     answers: tuple[Answer, ...] = ()
+    prev: Previous | None = None
+    late: LateFrame | None = None
+    timed: bool = True
+    """False: nobody knows the time of its entries yet."""
 
 
 class Stray(NamedTuple):
@@ -218,6 +264,28 @@ class QuarantineRow(NamedTuple):
     fault: Fault
 
 
+class AnswerRow(NamedTuple):
+    """Arguments of ``apply_answer``: what a gateway answered to a command or a configuration."""
+
+    tenant: str
+    gateway: str
+    command: str
+    state: str
+    result: dict[str, Any]
+    error: str
+    cfg: int | None
+    applied: bool | None
+    at: datetime
+
+
+class Outcome(NamedTuple):
+    """What became of a late frame. ``fault``: it stays in quarantine, or goes there. ``times``: repaired, by event."""
+
+    late: LateFrame
+    fault: Fault | None = None
+    times: tuple[tuple[str, datetime], ...] = ()
+
+
 @dataclass(slots=True)
 class Settled:
     """One frame that the next commit settles: what it moves, and what it brings.
@@ -248,19 +316,24 @@ class Settled:
     anomalies: tuple[AnomalyRow, ...] = ()
     sighting: Sighting | None = None
     proposals: tuple[ProposalRow, ...] = ()
+    answers: tuple[AnswerRow, ...] = ()
+    held_boot: str = ""
+    """The frame waits for an anchor of this boot."""
+    outcome: Outcome | None = None
 
 
 @dataclass(slots=True)
 class Facts:
     """What one step of one bucket adds to the epoch.
 
-    ``again``: gateways whose ack is to be told once more although nothing moved (duplicates, frames ahead, presence);
-    for a lane whose incarnation the database does not know, the watermark told is (ep, 0).
+    ``again``: gateways whose ack is to be told once more although nothing moved (duplicates, frames ahead, presence).
+    ``unknown``: incarnations of which a frame came that is not the first, and none is committed.
     """
 
     columns: Columns
     frames: list[Settled] = field(default_factory=list)
     again: dict[GatewayAddress, dict[Lane, tuple[str, int]]] = field(default_factory=dict)
+    unknown: dict[GatewayAddress, dict[Lane, str]] = field(default_factory=dict)
     strays: dict[Reason, int] = field(default_factory=dict)
     duplicates: int = 0
     ahead: int = 0

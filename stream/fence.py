@@ -4,6 +4,7 @@ import os
 import socket
 import zlib
 from collections.abc import Iterable
+from enum import Enum, auto
 from typing import Final, NamedTuple
 
 import psycopg
@@ -29,6 +30,7 @@ class Span(NamedTuple):
         return range(self.first, self.last + 1)
 
 
+CONNECT_TIMEOUT_S: Final = 5
 ALL: Final = Span(0, BUCKETS - 1)
 """The span of a stream of one process."""
 
@@ -38,6 +40,15 @@ class Fence(NamedTuple):
 
     partition: str
     generation: int
+
+
+class Standing(Enum):
+    """What the database says of a claim."""
+
+    HELD = auto()
+    LOST = auto()
+    UNKNOWN = auto()
+    """The database is away."""
 
 
 def spans(processes: int) -> list[Span]:
@@ -74,3 +85,13 @@ def take(dsn: str, span: Span) -> Fence:
         row = connection.execute(queries.FENCE_TAKE, {"partition": span.name, "owner": owner}).fetchone()
         assert row is not None
         return Fence(span.name, row[0])
+
+
+def standing(dsn: str, fence: Fence) -> Standing:
+    """Whether a claim still holds, asked on a connection of its own."""
+    try:
+        with psycopg.connect(dsn, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+            row = connection.execute(queries.FENCE_GENERATION, {"partition": fence.partition}).fetchone()
+    except psycopg.Error:
+        return Standing.UNKNOWN
+    return Standing.HELD if row is not None and row[0] == fence.generation else Standing.LOST

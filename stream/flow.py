@@ -2,6 +2,7 @@
 
     MQTT ── batches of messages ── decode ── chunks by bucket ── lanes (64 buckets) ── facts ──┬── sink: one transaction
                                                                        └── positions by site ──┤   an epoch
+    database ── frames that were settled late ──┘ (a partition of the source as well)
     (a partition of the source is a clock) ────── keys of sites ── refill (64 keys of sites) ──┘
 
 A stream of several processes is several such executions, each on its own span of buckets: what comes in for a bucket is
@@ -26,10 +27,11 @@ from stream.ack_publisher import AckPublisher
 from stream.bucket import Bucket
 from stream.control import Beginning, Control
 from stream.decode import Decoder
-from stream.facts import Chunk, Facts, Message, PositionRow
+from stream.facts import Chunk, Facts, Item, LateBatch, Message, PositionRow, Tick
 from stream.fence import ALL, Fence, Span, bucket_of_site
+from stream.late_source import LatePartition, LateReader
 from stream.mqtt_session import MqttSession
-from stream.mqtt_source import Drain, Item, MqttSource, PartitionSpec, Tick
+from stream.mqtt_source import Drain, MqttSource, PartitionSpec
 from stream.settings import StreamSettings
 from stream.sink import EpochSink, SinkPartition
 from stream.site import Fired, Sites, key_of, keys_with_policies
@@ -133,7 +135,7 @@ class _RefillLogic(StatefulBatchLogic[PositionRow | str, Facts, Fired | None]):
         return self._fired if self._sites is None else self._sites.snapshot()
 
 
-def _messages(items: Iterable[Item]) -> Iterable[list[Message]]:
+def _messages(items: Iterable[Item]) -> Iterable[list[Message] | LateBatch]:
     return [item for item in items if not isinstance(item, Tick)]
 
 
@@ -158,7 +160,10 @@ def _source(process: Process) -> MqttSource:
     def connect(spec: PartitionSpec) -> MqttSession:
         return MqttSession(broker, spec.name, spec.client_id, spec.filters)
 
-    return MqttSource(partitions(process.span), connect, Drain(process.stopping))
+    def late() -> LatePartition:
+        return LatePartition(LateReader(process.settings.dsn, process.span, process.stopping), process.stopping)
+
+    return MqttSource(partitions(process.span), connect, Drain(process.stopping), late)
 
 
 def _sink(process: Process) -> EpochSink:

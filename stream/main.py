@@ -75,7 +75,12 @@ def run_process(settings: StreamSettings, processes: int, index: int) -> int:
     span = fence.spans(processes)[index]
     control = Control(settings.dsn, settings.patience_s, stopping, span)
     claim, beginning, prepare = _take_over(settings, span, control)
-    acks = AckPublisher(settings.broker, f"shelfpulse-stream-acks-{span.name}", beginning.lanes)
+    acks = AckPublisher(
+        settings.broker,
+        f"shelfpulse-stream-acks-{span.name}",
+        beginning.lanes,
+        lambda: fence.standing(settings.dsn, claim),
+    )
     acks.start()
     flow = build_flow(Process(settings, span, claim, control, beginning, acks, prepare, stopping))
     log.info("stream_started", buckets=span.name, generation=claim.generation)

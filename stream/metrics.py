@@ -21,6 +21,12 @@ DUPLICATES: Final = Counter(
 )
 AHEAD: Final = Counter("shelfpulse_ahead", "Frames dropped because one before them is missing", registry=REGISTRY)
 GAP_FRAMES: Final = Counter("shelfpulse_gap_frames", "Frames that gateways declared lost", registry=REGISTRY)
+LATE: Final = Counter(
+    "shelfpulse_late_frames",
+    "Frames settled before their content could be stored: held, released, quarantined, retried, held_back",
+    ["outcome"],
+    registry=REGISTRY,
+)
 QUARANTINED: Final = Counter("shelfpulse_quarantined", "Messages in quarantine", ["reason"], registry=REGISTRY)
 ANOMALIES: Final = Counter("shelfpulse_anomalies", "Anomalies opened", ["kind"], registry=REGISTRY)
 PROPOSALS: Final = Counter("shelfpulse_proposals", "Replenishment proposals made", registry=REGISTRY)

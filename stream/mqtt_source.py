@@ -15,7 +15,8 @@ import structlog
 from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
 
 from stream import metrics
-from stream.facts import Message
+from stream.facts import Item, Tick
+from stream.late_source import LatePartition
 from stream.mqtt_session import MqttSession, Received
 from stream.settings import BATCH_MESSAGES_MAX, UNSEALED_BYTES_MAX, UNSEALED_MESSAGES_MAX
 
@@ -28,15 +29,8 @@ FULL_BATCH: Final = 500
 
 
 CLOCK: Final = "clock"
+LATE: Final = "late"
 TICK: Final = timedelta(seconds=1)
-
-
-class Tick(NamedTuple):
-    """Time has passed."""
-
-
-Item = list[Message] | Tick
-"""What the source emits: messages in order of receipt, or that time has passed."""
 
 
 class PartitionSpec(NamedTuple):
@@ -147,22 +141,34 @@ class ClockPartition(StatefulSourcePartition[Item, None]):
 
 
 class MqttSource(FixedPartitionedSource[Item, None]):
-    """The partitions of this process and a clock. ``connect`` makes the session of a partition, not yet started."""
+    """The partitions of this process, a clock, and what comes back from the database.
+
+    ``connect`` makes the session of a partition, not yet started; ``late`` the partition of late frames.
+    """
 
     def __init__(
-        self, specs: list[PartitionSpec], connect: Callable[[PartitionSpec], MqttSession], drain: Drain
+        self,
+        specs: list[PartitionSpec],
+        connect: Callable[[PartitionSpec], MqttSession],
+        drain: Drain,
+        late: Callable[[], LatePartition],
     ) -> None:
         self._specs = {spec.name: spec for spec in specs}
         self._connect = connect
         self._drain = drain
+        self._late = late
 
     def list_parts(self) -> list[str]:
         """Names of the partitions of this process."""
-        return [*self._specs, CLOCK]
+        return [*self._specs, CLOCK, LATE]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> MqttPartition | ClockPartition:
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: None
+    ) -> MqttPartition | ClockPartition | LatePartition:
         """Open one partition. There is nothing to resume: the broker redelivers what was not acknowledged."""
         del step_id, resume_state
         if for_part == CLOCK:
             return ClockPartition()
+        if for_part == LATE:
+            return self._late()
         return MqttPartition(for_part, self._connect(self._specs[for_part]), self._drain)

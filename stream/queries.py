@@ -34,7 +34,7 @@ FROM shelf_position
 WHERE updated_at > now() - make_interval(secs => %(recent_s)s)
 """
 ANCHORS: Final = """
-SELECT tenant_id, gateway_id, boot, mono_ms, utc FROM gateway_presence WHERE utc IS NOT NULL AND boot <> ''
+SELECT tenant_id, gateway_id, boot, zero_at FROM clock_anchor ORDER BY tenant_id, gateway_id, seen_at
 """
 
 # ------------------------------------------------------------------ the fence
@@ -52,6 +52,7 @@ RETURNING generation
 FENCE_CHECK: Final = """
 SELECT generation, pg_current_xact_id()::text FROM ingest_owner WHERE partition = %(partition)s FOR SHARE
 """
+FENCE_GENERATION: Final = "SELECT generation FROM ingest_owner WHERE partition = %(partition)s"
 # When the network between us breaks, the server must notice in 20 s, not in the two hours that systems choose: until
 # then the epoch's transaction stays in progress, and what became of its COMMIT unknown.
 KEEPALIVE: Final = """
@@ -187,3 +188,86 @@ SET state = excluded.state, since = excluded.since,
     sent = CASE WHEN excluded.sent = '{}' THEN p.sent ELSE excluded.sent END, updated_at = now()
 """
 NOTIFY: Final = "SELECT pg_notify(%s, %s)"
+ANCHOR: Final = """
+INSERT INTO clock_anchor AS a (tenant_id, gateway_id, boot, zero_at, seen_at) VALUES (%s, %s, %s, %s, clock_timestamp())
+ON CONFLICT (tenant_id, gateway_id, boot) DO UPDATE SET zero_at = excluded.zero_at, seen_at = excluded.seen_at
+"""
+# Of each gateway the newest boots stay.
+ANCHORS_FORGET: Final = """
+DELETE FROM clock_anchor a
+USING (
+    SELECT tenant_id, gateway_id, boot,
+           row_number() OVER (PARTITION BY tenant_id, gateway_id ORDER BY seen_at DESC) AS place
+    FROM clock_anchor
+    JOIN (SELECT DISTINCT * FROM unnest(%(tenants)s::text[], %(gateways)s::text[])) AS n (tenant_id, gateway_id)
+         USING (tenant_id, gateway_id)
+) AS o
+WHERE (a.tenant_id, a.gateway_id, a.boot) = (o.tenant_id, o.gateway_id, o.boot) AND o.place > %(most)s
+"""
+ANSWER: Final = """
+SELECT apply_answer(%s::text, %s::text, %s::text, %s::text, %s::jsonb, %s::text, %s::integer, %s::boolean,
+                    %s::timestamptz)
+"""
+
+# ------------------------------------------------------------------ late frames
+
+HOLD: Final = """
+INSERT INTO unsynced_frame (tenant_id, gateway_id, lane, ep, seq, boot, received_at, topic, payload)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+# A step from boot to boot along the index, however many frames each of them has.
+ANCHORED: Final = """
+WITH RECURSIVE held AS (
+    (SELECT tenant_id, gateway_id, boot FROM unsynced_frame ORDER BY tenant_id, gateway_id, boot LIMIT 1)
+    UNION ALL
+    SELECT following.* FROM held h, LATERAL (
+        SELECT tenant_id, gateway_id, boot FROM unsynced_frame u
+        WHERE (u.tenant_id, u.gateway_id, u.boot) > (h.tenant_id, h.gateway_id, h.boot)
+        ORDER BY tenant_id, gateway_id, boot LIMIT 1
+    ) AS following
+)
+SELECT tenant_id, gateway_id, boot FROM held JOIN clock_anchor USING (tenant_id, gateway_id, boot)
+"""
+HELD_OF_BOOT: Final = """
+SELECT frame_id, tenant_id, gateway_id, lane, ep, seq, topic, payload, received_at
+FROM unsynced_frame
+WHERE (tenant_id, gateway_id, boot) = (%(tenant)s, %(gateway)s, %(boot)s)
+ORDER BY frame_id LIMIT %(limit)s
+"""
+EXPIRED: Final = """
+SELECT frame_id, tenant_id, gateway_id, lane, ep, seq, topic, payload, received_at
+FROM unsynced_frame
+WHERE received_at < %(before)s AND frame_id > %(after)s
+ORDER BY frame_id LIMIT %(limit)s
+"""
+RETRY: Final = """
+SELECT quarantine_id, tenant_id, gateway_id, lane, ep, seq, topic, payload, received_at
+FROM quarantine
+WHERE state = 'retry' AND quarantine_id > %(after)s
+ORDER BY quarantine_id LIMIT %(limit)s
+"""
+RELEASE: Final = "DELETE FROM unsynced_frame WHERE frame_id = ANY(%(ids)s)"
+RETRIED: Final = "UPDATE quarantine SET state = 'retried' WHERE quarantine_id = ANY(%(ids)s) AND state = 'retry'"
+HELD_BACK: Final = """
+UPDATE quarantine q SET state = 'held', reason = f.reason, detail = f.detail
+FROM unnest(%(ids)s::bigint[], %(reasons)s::text[], %(details)s::text[]) AS f (quarantine_id, reason, detail)
+WHERE q.quarantine_id = f.quarantine_id AND q.state = 'retry'
+"""
+EVENT_TIME: Final = """
+UPDATE shelf_event SET time = %s, synced = true WHERE (tenant_id, gateway_id, event_id) = (%s, %s, %s) AND NOT synced
+"""
+_LATE: Final = """
+unnest(%(tenants)s::text[], %(gateways)s::text[], %(lanes)s::text[], %(eps)s::text[], %(held)s::bigint[],
+       %(released)s::bigint[], %(quarantined)s::bigint[], %(retried)s::bigint[], %(readings)s::bigint[])
+    AS l (tenant_id, gateway_id, lane, ep, held, released, quarantined, retried, readings)
+"""
+LATE: Final = f"""
+INSERT INTO ingest_late (tenant_id, gateway_id, lane, ep, held, released, quarantined, retried, readings)
+SELECT * FROM {_LATE}
+"""  # noqa: S608 - put together from constants
+WATERMARK_LATE: Final = f"""
+UPDATE ingest_watermark w
+SET readings = w.readings + l.readings, quarantined = w.quarantined + l.quarantined, updated_at = now()
+FROM {_LATE}
+WHERE (w.tenant_id, w.gateway_id, w.lane, w.ep) = (l.tenant_id, l.gateway_id, l.lane, l.ep)
+"""  # noqa: S608 - put together from constants

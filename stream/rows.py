@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from contracts.facts import LIVE_CHANNEL, NOTIFY_MAX_BYTES
 from stream import queries
+from stream.clocks import BOOTS_MAX
 from stream.epoch import COPY_HEADER, COPY_TRAILER, Epoch, Move, Part, keep_readings, pack
 from stream.facts import Columns, QuarantineRow, Settled, Sighting
 
@@ -72,16 +73,17 @@ def write_facts(cursor: psycopg.Cursor, epoch: Epoch) -> None:
         _write_summaries(cursor, epoch)
     for statement, rows in (
         (queries.GAP, _gaps(epoch.frames)),
-        (queries.QUARANTINE, [_quarantine(frame.quarantine) for frame in epoch.frames if frame.quarantine]),
+        (queries.QUARANTINE, [quarantine_row(frame.quarantine) for frame in epoch.frames if frame.quarantine]),
         (queries.EVENT, [(*row[:14], Jsonb(row.other), *row[15:]) for frame in epoch.frames for row in frame.events]),
         (queries.POSITION, _positions(epoch.frames)),
         (queries.ANOMALY, [(*row[:12], Jsonb(row.evidence)) for frame in epoch.frames for row in frame.anomalies]),
         (queries.PROPOSAL, [(*row[:6], Jsonb(row.evidence), row.triggered)
                             for frame in epoch.frames for row in frame.proposals]),
-        (queries.PRESENCE, _presences(epoch.frames)),
+        (queries.ANSWER, [(*row[:4], Jsonb(row.result), *row[5:]) for frame in epoch.frames for row in frame.answers]),
     ):  # fmt: skip
         if rows:
             cursor.executemany(statement, rows)
+    _write_presences(cursor, epoch.frames)
     for notice in epoch.notices:
         payload = msgspec.json.encode(notice)
         assert len(payload) <= NOTIFY_MAX_BYTES
@@ -156,9 +158,15 @@ def _gaps(frames: list[Settled]) -> list[tuple[Any, ...]]:
             for frame in frames if frame.lane is not None and frame.gap_reason]  # fmt: skip
 
 
-def _quarantine(row: QuarantineRow) -> tuple[Any, ...]:
+def storable(detail: str) -> str:
+    """A text of a fault as the database can hold it."""
+    return detail[:DETAIL_MAX].replace("\x00", "\ufffd")
+
+
+def quarantine_row(row: QuarantineRow) -> tuple[Any, ...]:
+    """Values of ``queries.QUARANTINE``."""
     message = row.message
-    detail = row.fault.detail[:DETAIL_MAX].replace("\x00", "\ufffd")
+    detail = storable(row.fault.detail)
     if len(message.payload) > PAYLOAD_KEPT_MAX:
         detail += TRUNCATED
     topic = message.topic.replace("\x00", "\ufffd")
@@ -172,10 +180,24 @@ def _positions(frames: list[Settled]) -> list[tuple[Any, ...]]:
     return list(newest.values())
 
 
-def _presences(frames: list[Settled]) -> list[tuple[Any, ...]]:
-    newest: dict[GatewayAddress, Sighting] = {
-        frame.sighting.address: frame.sighting for frame in frames if frame.sighting is not None
+def _write_presences(cursor: psycopg.Cursor, frames: list[Settled]) -> None:
+    sightings = [frame.sighting for frame in frames if frame.sighting is not None]
+    if not sightings:
+        return
+    cursor.executemany(queries.PRESENCE, _presences(sightings))
+    anchors = {
+        (address.tenant, address.gateway, seen.boot): from_ms(seen.utc) - timedelta(milliseconds=seen.mono)
+        for address, seen, _ in sightings
+        if seen.utc is not None and seen.boot
     }
+    if anchors:
+        cursor.executemany(queries.ANCHOR, [(*boot, zero_at) for boot, zero_at in anchors.items()])
+        gateways = {"tenants": [boot[0] for boot in anchors], "gateways": [boot[1] for boot in anchors]}
+        cursor.execute(queries.ANCHORS_FORGET, {**gateways, "most": BOOTS_MAX})
+
+
+def _presences(sightings: list[Sighting]) -> list[tuple[Any, ...]]:
+    newest: dict[GatewayAddress, Sighting] = {sighting.address: sighting for sighting in sightings}
     return [
         (address.tenant, address.gateway, seen.state, from_ms(seen.since) if seen.since else None, seen.boot, seen.mono,
          None if seen.utc is None else from_ms(seen.utc), seen.agent, seen.outbox.frames, seen.outbox.oldest_s,

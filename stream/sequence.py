@@ -6,7 +6,7 @@ ahead is dropped, because the gateway keeps it until the watermark passes it and
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 REMEMBERED: Final = 64
 """Content hashes kept of the newest frames of a lane, to tell a resend from a clone."""
@@ -43,6 +43,14 @@ class LaneState:
     digests: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
+class Lost(NamedTuple):
+    """Frames ``first`` … ``last`` of an incarnation that will never come: its outbox was lost."""
+
+    ep: str
+    first: int
+    last: int
+
+
 def judge(lane: LaneState, ep: str, from_seq: int, to_seq: int, digest: int | None) -> Verdict:
     """What the frame ``from_seq`` … ``to_seq`` (equal unless it is a gap) of incarnation ``ep`` is to the lane.
 
@@ -61,15 +69,38 @@ def judge(lane: LaneState, ep: str, from_seq: int, to_seq: int, digest: int | No
     return Verdict.NEXT if from_seq <= lane.seq + 1 else Verdict.AHEAD
 
 
+def close(lane: LaneState, ep: str, before: str, last: int) -> Lost | None:
+    """Close the incarnation ``before``, which ended at ``last``, because ``ep`` begins; returns what of it is lost.
+
+    Call it before ``advance``. What is committed beyond ``last`` stays so; an incarnation of which nothing ever came is
+    lost as a whole; one that was closed earlier stays as it is.
+    """
+    if before == ep or before in lane.closed:
+        return None
+    if before != lane.ep:
+        if last == 0:
+            return None
+        _open(lane, before)
+    first = lane.seq + 1
+    if last < first:
+        return None
+    lane.seq = last
+    return Lost(before, first, last)
+
+
 def advance(lane: LaneState, ep: str, to_seq: int, digest: int | None) -> int:
     """Move the lane over a frame that ``judge`` called NEXT; returns the first number that it covers anew."""
     if ep != lane.ep:
-        if lane.ep:
-            lane.closed[lane.ep] = lane.seq
-        lane.ep, lane.seq = ep, 0
-        lane.digests.clear()
+        _open(lane, ep)
     first = lane.seq + 1
     assert to_seq >= first
     lane.seq = to_seq
     lane.digests[to_seq % REMEMBERED] = (to_seq, _NOT_COMPARED if digest is None else digest)
     return first
+
+
+def _open(lane: LaneState, ep: str) -> None:
+    if lane.ep:
+        lane.closed[lane.ep] = lane.seq
+    lane.ep, lane.seq = ep, 0
+    lane.digests.clear()

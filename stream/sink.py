@@ -19,7 +19,7 @@ from contracts.topics import GatewayAddress, Lane
 from stream import metrics
 from stream.ack_publisher import AckPublisher
 from stream.epoch import Epoch, Part, halves
-from stream.facts import Facts, Fault, QuarantineRow, Settled, no_columns
+from stream.facts import Facts, Fault, Origin, Outcome, QuarantineRow, Settled, no_columns
 from stream.fence import Span
 from stream.rows import FenceLostError
 from stream.settings import RETRY_FIRST_S, RETRY_LONGEST_S
@@ -83,11 +83,12 @@ class SinkPartition(StatefulSinkPartition[Facts, None]):
             if self._committed_at:
                 metrics.EPOCH_S.observe(started - self._committed_at)
             self._committed_at = started
-        again = [each.again for each in facts if each.again]
+        if self._acks.is_fenced:
+            msg = "another process took our buckets"
+            raise FenceLostError(msg)
+        again = [each for each in facts if each.again or each.unknown]
         if again and (parts or self._is_ours()):
-            for told in again:
-                for address, watermarks in told.items():
-                    self._acks.tell(address, watermarks)
+            self._tell_again(again)
         # After what is told again, which may be of an incarnation that this epoch closed.
         for epoch in epochs:
             self._count(epoch)
@@ -97,6 +98,13 @@ class SinkPartition(StatefulSinkPartition[Facts, None]):
             metrics.AHEAD.inc(each.ahead)
             for reason, count in each.strays.items():
                 metrics.QUARANTINED.labels(reason).inc(count)
+
+    def _tell_again(self, facts: list[Facts]) -> None:
+        for each in facts:
+            for address, watermarks in each.again.items():
+                self._acks.tell(address, watermarks)
+            for address, incarnations in each.unknown.items():
+                self._acks.ask(address, incarnations)
 
     def _is_ours(self) -> bool:
         """Whether the watermarks that we remember may be told again; False while the database is away.
@@ -166,6 +174,10 @@ class SinkPartition(StatefulSinkPartition[Facts, None]):
         for frame in epoch.frames:
             if frame.quarantine is not None and frame.lane is not None:
                 metrics.QUARANTINED.labels(frame.quarantine.fault.reason).inc()
+            if frame.held_boot:
+                metrics.LATE.labels("held").inc()
+            if frame.outcome is not None:
+                metrics.LATE.labels(_late_label(frame.outcome)).inc()
             for anomaly in frame.anomalies:
                 metrics.ANOMALIES.labels(anomaly.kind).inc()
             metrics.PROPOSALS.inc(len(frame.proposals))
@@ -193,6 +205,12 @@ class EpochSink(FixedPartitionedSink[Facts, None]):
         return self._build()
 
 
+def _late_label(outcome: Outcome) -> str:
+    if outcome.late.origin is Origin.UNSYNCED:
+        return "released" if outcome.fault is None else "quarantined"
+    return "retried" if outcome.fault is None else "held_back"
+
+
 def _condemn(parts: list[Part], refusal: str) -> Part:
     """The one frame at fault, settled in quarantine instead of stored."""
     (frame,) = [frame for part in parts for frame in part.frames]
@@ -201,12 +219,16 @@ def _condemn(parts: list[Part], refusal: str) -> Part:
         log.error("facts_refused", error=refusal, frame=repr(frame)[:500])
         return Part(no_columns(), [Settled(None)])
     lane = frame.lane
-    row = QuarantineRow(
-        frame.tenant, frame.gateway, "" if lane is None else lane.lane, frame.ep,
-        None if lane is None else frame.to_seq, frame.message, Fault(Reason.REFUSED_BY_DATABASE, refusal),
-    )  # fmt: skip
+    fault = Fault(Reason.REFUSED_BY_DATABASE, refusal)
     emptied = replace(
-        frame, lo=0, hi=0, events=(), positions=(), anomalies=(), proposals=(), sighting=None, once=False,
-        quarantine=row,
+        frame, lo=0, hi=0, events=(), positions=(), anomalies=(), proposals=(), answers=(), sighting=None, once=False,
+        held_boot="",
     )  # fmt: skip
+    if frame.outcome is not None:
+        emptied.outcome = Outcome(frame.outcome.late, fault)
+    else:
+        emptied.quarantine = QuarantineRow(
+            frame.tenant, frame.gateway, "" if lane is None else lane.lane, frame.ep,
+            None if lane is None else frame.to_seq, frame.message, fault,
+        )  # fmt: skip
     return Part(no_columns(), [emptied])

@@ -12,6 +12,7 @@ from stream import queries
 from stream.epoch import COPY_HEADER, COPY_TRAILER, Epoch, Move, Part, build, dirty_ranges, pack
 from stream.facts import Columns, join_columns
 from stream.fence import Fence
+from stream.late_rows import write_late
 from stream.rows import FenceLostError, copy_rows, without_known, write_facts
 
 log = structlog.get_logger()
@@ -20,7 +21,7 @@ CONNECT_TIMEOUT_S: Final = 10
 
 
 class RefusedError(Exception):
-    """The database refuses the data of this transaction (SQLSTATE classes 22 and 23)."""
+    """The database refuses the data of this transaction (SQLSTATE classes 22, 23 and 54)."""
 
 
 class UnavailableError(Exception):
@@ -165,6 +166,7 @@ class Writer:
                 self._prepare(lo, hi)
             copy_rows(cursor, queries.READING_COPY, readings)
         write_facts(cursor, epoch)
+        write_late(cursor, epoch.frames)
 
     def _forget_ahead(self) -> None:
         """Give up what was sent ahead; the rest of this epoch waits for ``write``."""
@@ -241,8 +243,9 @@ def _translate(error: Exception) -> NoReturn:
     assert isinstance(error, psycopg.Error)
     state = error.sqlstate or ""
     text = str(error).strip()
-    if state[:2] in {"22", "23"} or (not state and isinstance(error, psycopg.DataError)):
+    if state[:2] in {"22", "23", "54"} or (not state and isinstance(error, psycopg.DataError)):
         raise RefusedError(text) from error
+    # 54 what is too large for the server, like a key of an index.
     # 08 connection, 40 deadlock, 53 out of disk or memory, 55 locked, 57 shut down, 58 the server's disk.
     if state[:2] in {"08", "40", "53", "55", "57", "58"} or (
         not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)

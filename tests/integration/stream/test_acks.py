@@ -9,6 +9,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from contracts import acks, topics
 from contracts.topics import Down, GatewayAddress, Lane
 from stream.ack_publisher import AckPublisher
+from stream.fence import Standing
 from stream.settings import Broker, StreamSettings
 from tests.services.brokers import BrokerHandle
 
@@ -53,14 +54,14 @@ def last_told(where: Broker, publisher: AckPublisher, wanted: acks.Watermark) ->
 
 
 def test_a_watermark_told_again_late_does_not_take_back_a_newer_one(where: Broker) -> None:
-    publisher = AckPublisher(where, "acks-under-test", {})
+    publisher = AckPublisher(where, "acks-under-test", {}, lambda: Standing.HELD)
     publisher.tell(ADDRESS, {Lane.EVT: ("k3v9q2", 5)})
     publisher.tell(ADDRESS, {Lane.EVT: ("k3v9q2", 3)})
     assert last_told(where, publisher, ("k3v9q2", 5)) == [("k3v9q2", 5)]
 
 
 def test_a_new_incarnation_begins_below_the_old_one(where: Broker) -> None:
-    publisher = AckPublisher(where, "acks-under-test", {})
+    publisher = AckPublisher(where, "acks-under-test", {}, lambda: Standing.HELD)
     publisher.tell(ADDRESS, {Lane.EVT: ("k3v9q2", 5)})
     publisher.tell(ADDRESS, {Lane.EVT: ("m4w0r3", 1)})
     assert last_told(where, publisher, ("m4w0r3", 1)) == [("m4w0r3", 1)]

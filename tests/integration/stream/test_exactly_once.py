@@ -14,8 +14,9 @@ from contracts.frames import Event, EventFrame, EventKind, Gap, GapReason, Previ
 from contracts.presence import Presence, Sent, State, encode
 from contracts.topics import GatewayAddress, Lane
 from deploy.local.deadline import wait_until
+from deploy.verify import verify
 from stream.digest import digest_sum, reading_digests
-from tests.integration.stream.running import ADDRESS, Device, Platform, eventually
+from tests.integration.stream.running import ADDRESS, Device, Platform, connect_device, eventually
 
 PER_FRAME = 20
 
@@ -196,6 +197,59 @@ def test_a_new_incarnation_closes_the_old_one_for_good(platform: Platform, devic
     assert stored(platform)[0] == 2 * PER_FRAME + 1
 
 
+def test_what_a_lost_outbox_had_is_a_gap_and_its_late_frames_are_no_alarm(platform: Platform, device: Device) -> None:
+    platform.start()
+    t0_ms = now_ms()
+    device.send(Lane.TEL, telemetry(1, t0_ms))
+    device.send(Lane.TEL, telemetry(2, t0_ms))
+    eventually(lambda: platform.watermark() == 2, "two frames of the first outbox")
+    # Frames 3 … 5 were written and are lost, and so is a whole outbox between.
+    for ep, before, last in (("cccc", "bbbb", 4), ("dddd", "cccc", 3)):
+        device.send(Lane.TEL, TelemetryFrame(
+            v=1, ep=ep, seq=1, t0=t0_ms, prev=Previous(ep=before, seq=last), ch=["b1.weight_g"], i=[0], d=[0], x=[1.0]
+        ))  # fmt: skip
+    device.send(Lane.TEL, telemetry(4, t0_ms, ep="bbbb"))
+    device.send(Lane.TEL, telemetry(3, t0_ms, ep="cccc"))
+    eventually(lambda: platform.metric("shelfpulse_duplicates_total") == 2, "late frames are duplicates")
+    assert platform.rows("SELECT * FROM quarantine") == []
+    assert platform.rows("SELECT ep, seq, closed, gap_frames FROM ingest_watermark ORDER BY ep") == [
+        ("aaaa", 2, True, 0),
+        ("bbbb", 4, True, 4),
+        ("cccc", 3, True, 2),
+        ("dddd", 1, False, 0),
+    ]
+    assert platform.rows("SELECT ep, from_seq, to_seq, reason FROM ingest_gap ORDER BY ep") == [
+        ("bbbb", 1, 4, "corrupt"),
+        ("cccc", 2, 3, "corrupt"),
+    ]
+    device.send(Lane.TEL, telemetry(5, t0_ms, ep="bbbb"))
+    eventually(lambda: platform.rows("SELECT 1 FROM anomaly"), "a frame above its end is an alarm")
+    report = verify(platform.dsn)
+    assert report.ok, report.broken
+    # A stream that starts anew knows the ends of all of them from the database.
+    platform.kill()
+    platform.start()
+    device.send(Lane.TEL, telemetry(4, t0_ms, ep="bbbb"))
+    eventually(lambda: platform.metric("shelfpulse_duplicates_total") == 1, "it is a duplicate still")
+
+
+def test_an_unknown_incarnation_is_asked_for_its_first_frame_and_the_retained_ack_stays(
+    platform: Platform, device: Device
+) -> None:
+    platform.start()
+    device.send(Lane.TEL, telemetry(1, now_ms()))
+    eventually(lambda: device.told(Lane.TEL) == 1, "the first ack")
+    device.insist(
+        topics.up(ADDRESS, Lane.TEL),
+        lambda: wire.encode(telemetry(7, now_ms(), ep="bbbb")),
+        lambda: any(ack.a[Lane.TEL] == ("bbbb", 0) for ack in device.heard),
+        "who speaks is asked for frame 1",
+    )
+    with connect_device(platform.broker) as newcomer:
+        eventually(lambda: newcomer.heard, "the retained ack")
+        assert [ack.a[Lane.TEL] for ack in newcomer.heard] == [("aaaa", 1)]
+
+
 def test_events_move_the_shelf_and_a_low_shelf_is_proposed_for_refill_once(platform: Platform, device: Device) -> None:
     with psycopg.connect(platform.dsn) as connection:
         connection.execute("INSERT INTO stock_policy VALUES ('acme', 's1', 'cola', 4, 20)")
@@ -245,12 +299,6 @@ def test_a_plain_reading_with_a_time_is_stored_once(platform: Platform, device: 
 def test_presence_is_kept_and_sets_the_clock_of_its_boot_right(platform: Platform, device: Device) -> None:
     platform.start()
     utc_ms = now_ms()
-    unsynced = TelemetryFrame(
-        v=1, ep="aaaa", seq=1, t0=5_000, sync=0, boot="b00t", mono=5_000, ch=["b1.weight_g"], i=[0], d=[0], x=[1.0]
-    )
-    device.send(Lane.TEL, unsynced)
-    eventually(lambda: platform.watermark() == 1, "it is settled")
-    assert platform.one("SELECT reason FROM quarantine") == "unsynced"
     presence = Presence(
         v=1, state=State.ONLINE, since=utc_ms, boot="b00t", mono=9_000, utc=utc_ms, agent="0.1",
         sent={"tel": Sent("aaaa", 1, "ff")},
@@ -258,7 +306,7 @@ def test_presence_is_kept_and_sets_the_clock_of_its_boot_right(platform: Platfor
     device.publish(topics.presence(ADDRESS), encode(presence), retain=True)
     eventually(lambda: platform.rows("SELECT 1 FROM gateway_presence WHERE state = 'online'"), "presence")
     device.send(Lane.TEL, TelemetryFrame(
-        v=1, ep="aaaa", seq=2, t0=5_000, sync=0, boot="b00t", mono=8_000, ch=["b1.weight_g"], i=[0], d=[0], x=[1.0]
+        v=1, ep="aaaa", seq=1, t0=5_000, sync=0, boot="b00t", mono=8_000, ch=["b1.weight_g"], i=[0], d=[0], x=[1.0]
     ))  # fmt: skip
     eventually(lambda: platform.one("SELECT count(*) FROM reading") == 1, "the reading")
     assert platform.one("SELECT (extract(epoch FROM time) * 1000)::bigint FROM reading") == utc_ms - 1_000

@@ -2,8 +2,6 @@
 
 from datetime import UTC, datetime
 
-import pytest
-
 from contracts import frames, topics
 from contracts.frames import Event, EventFrame, EventKind, Gap, GapReason, Reason, TelemetryFrame
 from contracts.ids import bucket_of
@@ -70,12 +68,18 @@ def test_a_bucket_begins_where_the_database_stands() -> None:
     assert facts.duplicates == 2
 
 
-@pytest.mark.parametrize(("ep", "told"), [("aaaa", ("aaaa", 7)), ("bbbb", ("bbbb", 0))])
-def test_a_frame_ahead_is_told_what_is_missing(ep: str, told: tuple[str, int]) -> None:
+def test_a_frame_ahead_is_told_what_is_committed() -> None:
     lanes = {LaneId("acme", "g1", Lane.TEL): LaneState("aaaa", 7)}
-    facts = Bench(Beginning(lanes, {}, {})).send(telemetry(12, ep=ep))
-    assert facts.again == {ADDRESS: {Lane.TEL: told}}
-    assert facts.frames == []
+    facts = Bench(Beginning(lanes, {}, {})).send(telemetry(12))
+    assert facts.again == {ADDRESS: {Lane.TEL: ("aaaa", 7)}}
+    assert (facts.unknown, facts.frames) == ({}, [])
+
+
+def test_a_frame_ahead_of_an_unknown_incarnation_is_asked_for_its_first_and_takes_nothing_back() -> None:
+    lanes = {LaneId("acme", "g1", Lane.TEL): LaneState("aaaa", 7)}
+    facts = Bench(Beginning(lanes, {}, {})).send(telemetry(12, ep="bbbb"))
+    assert facts.unknown == {ADDRESS: {Lane.TEL: "bbbb"}}
+    assert (facts.again, facts.frames) == ({}, [])
 
 
 def test_a_gap_covers_what_is_left_of_it() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.sequence import REMEMBERED, LaneState, Verdict, advance, judge
+from stream.sequence import REMEMBERED, LaneState, Lost, Verdict, advance, close, judge
 
 
 def at(seq: int, ep: str = "aaaa") -> LaneState:
@@ -51,6 +51,31 @@ def test_a_new_incarnation_closes_the_old_one() -> None:
     assert advance(lane, "bbbb", 1, 7) == 1
     assert judge(lane, "aaaa", 5, 5, 99) is Verdict.DUPLICATE
     assert judge(lane, "aaaa", 6, 6, 6_000) is Verdict.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("before", "last", "lost"),
+    [
+        ("aaaa", 9, Lost("aaaa", 6, 9)),
+        ("aaaa", 5, None),
+        ("aaaa", 3, None),
+        ("cccc", 4, Lost("cccc", 1, 4)),
+        ("cccc", 0, None),
+        ("bbbb", 7, None),
+        ("zzzz", 7, None),
+    ],
+)
+def test_a_new_incarnation_says_where_the_one_before_ended(before: str, last: int, lost: Lost | None) -> None:
+    lane = at(5)
+    lane.closed["zzzz"] = 2
+    assert close(lane, "bbbb", before, last) == lost
+    assert advance(lane, "bbbb", 1, 7) == 1
+    end = max(last, 5) if before == "aaaa" else 5
+    assert judge(lane, "aaaa", end, end, 1) is Verdict.DUPLICATE
+    assert judge(lane, "aaaa", end + 1, end + 1, 1) is Verdict.CLOSED
+    assert lane.closed["zzzz"] == 2
+    if before == "cccc" and last:
+        assert judge(lane, "cccc", last, last, 1) is Verdict.DUPLICATE
 
 
 def test_a_frame_after_a_gap_that_stood_for_it_is_no_clone() -> None:
