@@ -1,4 +1,4 @@
-"""A small TCP proxy that makes a network bad: latency, one-way blackholes, slices, cuts.
+"""A small TCP proxy that makes a network bad: latency, a thin line, one-way blackholes, slices, cuts.
 
 It stands between two real sockets. Its faults may be changed at any time from any thread, and hold for bytes that
 arrive from then on; a blackhole holds bytes back (as a network that loses packets does) and lets them go when lifted.
@@ -13,12 +13,16 @@ from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Final
 
+from contracts.errors import UserError
+
 CHUNK_BYTES: Final = 16 * 1024
 CHUNKS_MAX: Final = 256
 """Chunks that wait for their time in one direction; then the sender feels back pressure."""
 LOOK_S: Final = 0.02
 """How soon a lifted blackhole is noticed."""
 SLICE_PAUSE_S: Final = 0.005
+THIN_LINE_STEP_S: Final = 0.05
+"""A thin line carries bytes in steps of this, rather than a chunk and then a long silence."""
 START_TIMEOUT_S: Final = 5.0
 
 
@@ -31,19 +35,22 @@ class Direction(StrEnum):
 
 
 class FaultProxy:
-    """Listens on a free loopback port and forwards to ``target_host:target_port`` through the faults.
+    """Listens on a loopback port, a free one unless given, and forwards to the target through the faults.
 
-    ``latency_s`` delays every chunk; ``slice_bytes`` breaks them up (0: not); nothing passes in the directions of
-    ``blackholes``; while ``refusing``, new connections are closed at once. ``connections`` counts those accepted.
+    ``latency_s`` delays every chunk; ``bytes_per_s`` is the width of each direction of each connection (0: any);
+    ``slice_bytes`` breaks chunks up (0: not); nothing passes in the directions of ``blackholes``, so with both the
+    peers have a half-open connection; while ``refusing``, new connections are closed at once; ``cut`` resets all.
+    ``connections`` counts those accepted.
     """
 
-    def __init__(self, target_host: str, target_port: int) -> None:
+    def __init__(self, target_host: str, target_port: int, *, port: int = 0) -> None:
         self.latency_s = 0.0
+        self.bytes_per_s = 0
         self.slice_bytes = 0
         self.blackholes: frozenset[Direction] = frozenset()
         self.refusing = False
         self.connections = 0
-        self.port = 0
+        self.port = port
         self._target = (target_host, target_port)
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -53,7 +60,7 @@ class FaultProxy:
     async def start(self) -> None:
         """Listen."""
         self._loop = asyncio.get_running_loop()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -137,13 +144,29 @@ class FaultProxy:
                 await asyncio.sleep(LOOK_S)
             if not data:
                 return
-            size = self.slice_bytes or len(data)
-            for start in range(0, len(data), size):
-                writer.write(data[start : start + size])
-                await writer.drain()
-                if start + size < len(data):
-                    # Lets the piece leave, and be read, by itself.
-                    await asyncio.sleep(SLICE_PAUSE_S)
+            await self._write_chunk(data, writer)
+
+    async def _write_chunk(self, data: bytes, writer: asyncio.StreamWriter) -> None:
+        at = 0
+        while at < len(data):
+            piece = data[at : at + self._piece_bytes(len(data))]
+            writer.write(piece)
+            await writer.drain()
+            at += len(piece)
+            if self.bytes_per_s:
+                await asyncio.sleep(len(piece) / self.bytes_per_s)
+            elif at < len(data):
+                # Lets the piece leave, and be read, by itself.
+                await asyncio.sleep(SLICE_PAUSE_S)
+
+    def _piece_bytes(self, whole: int) -> int:
+        """What goes out at once: a slice, or what a thin line carries in a moment."""
+        sizes = [whole]
+        if self.slice_bytes:
+            sizes.append(self.slice_bytes)
+        if self.bytes_per_s:
+            sizes.append(max(1, round(self.bytes_per_s * THIN_LINE_STEP_S)))
+        return min(sizes)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
@@ -155,16 +178,22 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 @contextmanager
-def running_proxy(target_host: str, target_port: int) -> Iterator[FaultProxy]:
-    """A proxy on a thread of its own, for code that is not asynchronous."""
-    proxy = FaultProxy(target_host, target_port)
+def running_proxy(target_host: str, target_port: int, *, port: int = 0) -> Iterator[FaultProxy]:
+    """A proxy on a thread of its own, for code that is not asynchronous. Raises UserError when the port is taken."""
+    proxy = FaultProxy(target_host, target_port, port=port)
     started = threading.Event()
+    failures: list[OSError] = []
     loop = asyncio.new_event_loop()
 
     def run() -> None:
         asyncio.set_event_loop(loop)
-        loop.run_until_complete(proxy.start())
-        started.set()
+        try:
+            loop.run_until_complete(proxy.start())
+        except OSError as error:
+            failures.append(error)
+            return
+        finally:
+            started.set()
         loop.run_forever()
         loop.run_until_complete(proxy.stop())
         loop.close()
@@ -172,6 +201,11 @@ def running_proxy(target_host: str, target_port: int) -> Iterator[FaultProxy]:
     thread = threading.Thread(target=run, name="fault-proxy", daemon=True)
     thread.start()
     assert started.wait(START_TIMEOUT_S), "the proxy did not start"
+    if failures:
+        thread.join()
+        loop.close()
+        msg = f"cannot listen on 127.0.0.1:{port}: {failures[0].strerror}"
+        raise UserError(msg) from failures[0]
     try:
         yield proxy
     finally:

@@ -1,6 +1,7 @@
 """``shelfpulse simulate …``: stores of Modbus shelves, fleets of gateways, replays."""
 
 import secrets
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,6 +17,7 @@ from simulators import console, queries, settings, slave_play
 from simulators import plan as plans
 from simulators.fleet import Fleet, FleetReport, addresses, clock_offset_ms
 from simulators.fleet_group import FleetOptions
+from simulators.link_command import serve as serve_link
 from simulators.links import parse_broker
 from simulators.playback import play
 from simulators.raw_load import RawReport, run_raw
@@ -155,6 +157,19 @@ def replay(
     console.show(report, as_json=json)
     if not report.complete:
         raise typer.Exit(INCOMPLETE)
+
+
+@app.command()
+def link(
+    to: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the bytes go.")],
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Loopback port to listen on; 0: a free one.")] = 0,
+) -> None:
+    """Stand between two TCP peers as a bad network, until the end of standard input.
+
+    Each line there changes a fault: latency SECONDS | bandwidth BYTES_PER_S | slice BYTES | refuse on|off | cut |
+    blackhole up|down|both|none | quit. Answers are JSON lines.
+    """
+    serve_link(to, port, sys.stdin)
 
 
 def _tenant(given: str) -> str:

@@ -1,5 +1,6 @@
 """The fault proxy between real sockets."""
 
+import json
 import socket
 import threading
 import time
@@ -8,7 +9,9 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from contracts.errors import UserError
 from simulators.faults import Direction, FaultProxy, running_proxy
+from simulators.link_command import obey, serve
 from tests.integration.simulators.acking_platform import wait_for
 
 
@@ -92,6 +95,47 @@ def test_a_one_way_blackhole_holds_bytes_back_until_it_is_lifted(
         proxy.blackholes = frozenset()
         client.settimeout(5)
         assert receive(client, 5) == b"lost?"
+
+
+def test_a_thin_line_carries_so_many_bytes_a_second_each_way() -> None:
+    with proxied() as (server, proxy, client):
+        proxy.bytes_per_s = 40_000
+        sent = bytes(20_000)
+        started_s = time.monotonic()
+        threading.Thread(target=client.sendall, args=(sent,)).start()
+        assert receive(client, len(sent)) == sent
+        assert time.monotonic() - started_s >= 0.4
+        assert server.received == sent
+
+
+def test_lines_change_the_faults() -> None:
+    with proxied() as (_, proxy, client):
+        client.sendall(b"a")
+        assert receive(client, 1) == b"a"
+        for line in ("latency 0.5", "bandwidth 1000", "slice 3", "blackhole both", "refuse on"):
+            assert obey(proxy, line.split()), line
+        assert (proxy.latency_s, proxy.bytes_per_s, proxy.slice_bytes, proxy.refusing) == (0.5, 1000, 3, True)
+        assert proxy.blackholes == set(Direction)
+        for line in ("latency", "latency soon", "latency -1", "blackhole sideways", "refuse", "dance"):
+            assert not obey(proxy, line.split()), line
+        assert obey(proxy, ["cut"])
+        client.settimeout(5)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
+def test_the_command_listens_answers_each_line_and_ends_with_its_input(capsys: pytest.CaptureFixture[str]) -> None:
+    serve("127.0.0.1:1", 0, ["latency 0.1", "dance", "quit"])
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["event"] for each in told] == ["listening", "ok", "not_understood"]
+    assert told[0]["port"] > 0
+    with pytest.raises(UserError, match="not HOST:PORT"):
+        serve("nowhere", 0, [])
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    with running_proxy("127.0.0.1", 1) as proxy, pytest.raises(UserError, match="cannot listen"):
+        serve("127.0.0.1:1", proxy.port, [])
 
 
 def test_slices_arrive_in_pieces_and_in_order() -> None:
