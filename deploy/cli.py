@@ -68,7 +68,9 @@ MOUNTS: Final = (
     Mount("access", "deploy.access.main", "The broker's users and access list: run, write.", "all"),
     Mount("gateways", "deploy.gateways", "Let gateways in and take them out: invite, revoke, reinstate.", "all"),
     Mount("verify", "deploy.verify", "Prove that nothing was lost and nothing is there twice.", "all"),
+    Mount("quarantine", "deploy.quarantine", "What was refused and why: list, show, retry, discard.", "all"),
     Mount("doctor", "deploy.doctor", "Find what is commonly wrong, with the remedy.", "all"),
+    Mount("release", "deploy.releases.main", "Releases for gateways: build, sign, verify.", "all"),
     Mount("bench", "deploy.bench.main", "Measure with ratios in one run.", "all"),
 )
 
