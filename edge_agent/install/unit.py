@@ -20,7 +20,8 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=notify
-ExecStart={program} edge run --config {config}
+# The guard takes back a release from afar that does not prove itself, then becomes the agent.
+ExecStart={python} -I -m edge_agent.update.guard /var/lib/{state}/update {program} edge run --config {config}
 Restart=always
 RestartSec=2
 # The agent answers as long as its threads live. A full disk or a missing broker is no reason to be killed.
@@ -80,9 +81,10 @@ WantedBy=multi-user.target
 
 
 def unit(*, program: Path, config: Path, user: str) -> str:
-    """Text of ``shelfpulse-edge.service``."""
+    """Text of ``shelfpulse-edge.service``. The Python that ``program`` runs with lies beside it."""
     return _UNIT.format(
         program=program,
+        python=program.with_name("python"),
         config=config,
         user=user,
         state=STATE_DIRECTORY,

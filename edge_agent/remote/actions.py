@@ -19,6 +19,7 @@ from edge_agent.remote.host import Host
 from edge_agent.remote.identity import machine_hash
 from edge_agent.remote.store import ConfigState, RemoteStore
 from edge_agent.settings import Device
+from edge_agent.update.command import Update
 
 DEVICES_MAX: Final = 200
 """Devices that a report names; it says how many there are."""
@@ -34,6 +35,7 @@ def actions(store: RemoteStore, host: Host, polling_lock: threading.Lock) -> dic
     return {
         CommandKind.IDENTIFY: Identify(store, host, polling_lock),
         CommandKind.RESTART: Restart(host),
+        CommandKind.UPDATE: Update(host),
     }
 
 

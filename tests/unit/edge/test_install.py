@@ -29,7 +29,8 @@ def test_systemd_finds_the_unit_valid_and_hardly_exposed(tmp_path: Path) -> None
     if analyze is None:
         pytest.skip("systemd-analyze is not installed here")
     file = tmp_path / "shelfpulse-edge.service"
-    file.write_text(unit(program=Path("/bin/true"), config=CONFIG, user="shelfpulse"))
+    file.write_text(unit(program=tmp_path / "shelfpulse", config=CONFIG, user="shelfpulse"))
+    (tmp_path / "python").symlink_to("/bin/true")
     verified = subprocess.run([analyze, "verify", file], capture_output=True, text=True, check=False, timeout=60)
     assert "shelfpulse-edge.service" not in verified.stderr, verified.stderr
     told = subprocess.run(
