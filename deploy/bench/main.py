@@ -13,6 +13,7 @@ from deploy.bench.e2e import Plan, Result, run_e2e
 if TYPE_CHECKING:
     from deploy.bench.edge import EdgeResult
     from deploy.bench.query import Result as QueryResult
+    from deploy.bench.uplink import UplinkResult
 
 INCOMPLETE_EXIT: Final = 1
 
@@ -126,6 +127,23 @@ def edge(  # noqa: PLR0913 - a command's options
         raise typer.Exit(INCOMPLETE_EXIT)
 
 
+@app.command()
+def uplink(
+    *,
+    frames: Annotated[int, typer.Option(min=100, max=1_000_000, help="Frames of each part.")] = 50_000,
+    readings_per_frame: Annotated[int, typer.Option(min=1, max=1000, help="Readings in a frame.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Frames a second of a gateway's sender and of its outbox, on a broker of our own."""
+    from deploy.bench.uplink import run_uplink  # noqa: PLC0415 - the other benchmarks need none of the edge
+
+    result = run_uplink(frames, readings_per_frame)
+    if as_json:
+        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
+    else:
+        _show("bench uplink", result)
+
+
 def _show_queries(result: "QueryResult") -> None:
     table = Table(title=f"bench query: {result.rows:,} readings ({result.tier}), milliseconds")
     for name in ("query", "p50", "p99", "worst", "bytes"):
@@ -135,7 +153,7 @@ def _show_queries(result: "QueryResult") -> None:
     Console().print(table)
 
 
-def _show(title: str, result: "Result | EdgeResult") -> None:
+def _show(title: str, result: "Result | EdgeResult | UplinkResult") -> None:
     table = Table(title=title, show_header=False)
     for name, value in msgspec.to_builtins(result).items():
         table.add_row(
