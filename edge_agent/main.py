@@ -1,4 +1,4 @@
-"""``shelfpulse edge``: run check scan outbox infer; claim, config and install are in ``setting_up``.
+"""``shelfpulse edge``: run outbox infer; the rest is in ``surveying`` (check scan) and ``setting_up``.
 
 What a command needs is imported when it runs: the running agent keeps in memory only what it uses.
 """
@@ -8,25 +8,20 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from contracts.errors import UserError
-from edge_agent import setting_up
-from edge_agent.display import JsonOption, print_json, show_account, show_checked, show_found
-
-if TYPE_CHECKING:
-    from edge_agent.tables import Bus
+from edge_agent import setting_up, surveying
+from edge_agent.display import JsonOption, print_json, show_account
 
 METRICS_PORT: Final = "SHELFPULSE_METRICS_PORT"
 LOG_FORMAT: Final = "SHELFPULSE_LOG_FORMAT"
 PORT_MAX: Final = 65_535
-UNIT_MAX: Final = 247
-FAILED: Final = 1
-"""Exit code of ``check`` when a device is silent or lacks a register."""
 
 app = typer.Typer(no_args_is_help=True, help="A gateway: polls devices, infers sales, keeps and sends.")
+app.add_typer(surveying.app)
 app.add_typer(setting_up.app)
 ConfigOption = Annotated[Path, typer.Option("--config", metavar="EDGE.TOML", help="The gateway's configuration.")]
 
@@ -76,67 +71,6 @@ def run(config: ConfigOption) -> None:
             supervisor.stop()
         if health is not None:
             health.stop()
-
-
-@app.command()
-def check(
-    *,
-    config: ConfigOption,
-    offline: Annotated[bool, typer.Option("--offline", help="Only validate the configuration; ask no device.")] = False,
-    json_: JsonOption = False,
-) -> None:
-    """Validate the configuration that is in force, ask every device once, and show what it says.
-
-    Exits with 1 when a device is silent or lacks a register.
-    """
-    from edge_agent.bus import survey  # noqa: PLC0415
-    from edge_agent.remote.in_force import in_force  # noqa: PLC0415
-    from edge_agent.settings import load  # noqa: PLC0415
-
-    shown = in_force(load(config))
-    settings = shown.settings
-    checked = [] if offline else list(survey.check(settings.devices, settings.buses))
-    if json_:
-        print_json(
-            {
-                "config": str(config),
-                "in_force": {key: shown.as_json()[key] for key in ("state", "version", "misfit")},
-                "broker": None if settings.broker is None else repr(settings.broker),
-                "slots": len(settings.slots),
-                "devices": [each.as_json() for each in checked],
-            }
-        )
-    else:
-        show_checked(checked, shown)
-    if any(each.error or each.absent for each in checked):
-        raise typer.Exit(FAILED)
-
-
-@app.command()
-def scan(
-    *,
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="EDGE.TOML", help="Take the bus from here …")
-    ] = None,
-    bus: Annotated[str | None, typer.Option(help="… by this name (the first unless given).")] = None,
-    tcp: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Or a Modbus TCP server.")] = None,
-    first: Annotated[int, typer.Option(min=1, max=UNIT_MAX, help="First unit to ask.")] = 1,
-    last: Annotated[int, typer.Option(min=1, max=UNIT_MAX, help="Last unit to ask.")] = UNIT_MAX,
-    json_: JsonOption = False,
-) -> None:
-    """Find the units on a bus: each is asked for one register."""
-    from rich.progress import track  # noqa: PLC0415
-
-    from edge_agent.bus import survey  # noqa: PLC0415
-
-    units = range(first, last + 1)
-    answers = survey.scan(_bus(config, bus, tcp), units)
-    steps = track(answers, "asking units", total=len(units), transient=True, disable=json_ or not sys.stderr.isatty())
-    found = [each for _, each in steps if each is not None]
-    if json_:
-        print_json([{"unit": each.unit, "function": int(each.function), "answer": each.answer} for each in found])
-        return
-    show_found(found, len(units))
 
 
 @app.command()
@@ -216,24 +150,3 @@ def _metrics_port() -> int:
         msg = f"{METRICS_PORT}: {text!r} is no port"
         raise UserError(msg, "0 turns it off")
     return int(text)
-
-
-def _bus(config: Path | None, name: str | None, tcp: str | None) -> "Bus":
-    from edge_agent.settings import load  # noqa: PLC0415
-    from edge_agent.tables import TcpBus  # noqa: PLC0415
-
-    if tcp is not None:
-        host, _, port = tcp.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) <= PORT_MAX:
-            msg = f"--tcp {tcp}: not HOST:PORT"
-            raise UserError(msg)
-        return TcpBus(kind="tcp", name="scan", host=host, port=int(port))
-    if config is None:
-        msg = "which bus?"
-        raise UserError(msg, "give --config edge.toml or --tcp HOST:PORT")
-    buses = load(config).buses
-    wanted = name or next(iter(buses), "")
-    if wanted not in buses:
-        msg = f"{config}: no bus is named {wanted!r}"
-        raise UserError(msg)
-    return buses[wanted]

@@ -26,6 +26,7 @@ REST_S: Final = 0.1
 """On a serial line, the longest silence within an answer. What is not whole by then is garbled."""
 _SILENT_CODES: Final = frozenset({10, 11})
 """Gateway path unavailable, target failed to respond: a TCP gateway says that its slave is dead."""
+_CONNECTION_PREFIX: Final = "Modbus Error: [Connection] "
 _WRITE_COIL: Final = 5
 _WRITE_REGISTER: Final = 6
 
@@ -39,6 +40,10 @@ class ModbusError(Exception):
 
 class NoAnswerError(ModbusError):
     """Nobody answered in time, or the connection was refused or lost."""
+
+
+class UnreachableError(NoAnswerError):
+    """There is no connection to the bus itself: nobody on it could be asked."""
 
 
 class GarbledError(ModbusError):
@@ -118,8 +123,7 @@ class ModbusBus:
                     # A late answer must not be taken for that of the next request: start afresh. A serial port stays
                     # open: what comes late is thrown away before the next request, and `rtu` knows its own.
                     self._disconnect()
-                kind = GarbledError if self._heard else NoAnswerError
-                raise kind(str(error)) from error
+                raise self._translated(error) from error
             finally:
                 self.busy_s += time.monotonic() - began_s
         unit, function, _ = expected
@@ -133,6 +137,13 @@ class ModbusBus:
             msg = f"function {response.function_code} answered for {function}"
             raise GarbledError(msg)
         return response
+
+    def _translated(self, error: Exception) -> ModbusError:
+        if self._heard:
+            return GarbledError("what came is no answer: noise, a wrong speed or parity, or two units with one number")
+        if isinstance(error, ConnectionException | OSError):
+            return UnreachableError(str(error).removeprefix(_CONNECTION_PREFIX))
+        return NoAnswerError(f"no answer within {self._bus.timeout_s:g} s")
 
     def _connected(self) -> ModbusBaseSyncClient:
         if self._client is None:
@@ -185,4 +196,6 @@ _READS: Final[dict[Function, Callable[..., ModbusPDU]]] = {
 
 def describe(bus: Bus) -> str:
     """Where a bus is, for people."""
-    return f"{bus.host}:{bus.port}" if isinstance(bus, TcpBus) else bus.device
+    if isinstance(bus, TcpBus):
+        return f"{bus.host}:{bus.port}"
+    return f"{bus.device} {bus.baudrate} 8{bus.parity}{bus.stopbits}"

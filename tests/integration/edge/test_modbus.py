@@ -144,4 +144,6 @@ def test_a_scan_finds_who_answers_even_with_an_exception() -> None:
     everyone_else = Shelf(0, is_silent=True)  # unit 0 stands for all that are not there
     with shelf_server(Shelf(2), Shelf(5), everyone_else) as port:
         found = [each for _, each in survey.scan(bus_at(port), range(1, 8)) if each is not None]
-    assert [(each.unit, each.function) for each in found] == [(2, INPUT), (5, INPUT)]
+    assert [each.unit for each in found] == [2, 5]
+    assert found[0].answers[INPUT] == "register 0 is 0"
+    assert found[0].answers[Function.HOLDING_REGISTERS] == "exception 2"
