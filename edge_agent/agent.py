@@ -63,15 +63,17 @@ class _Call:
 
 
 _Item = Found | Request | _Call
+MakePolling = Callable[[Settings, Callable[[Found], None], Callable[[], str], Mapping[str, bytes]], Polling]
+"""Makes the polling of one configuration; the arguments are ``Polling``'s."""
 
 
 class Agent:
     """One gateway. ``run`` returns after ``ask(Request.STOP)``; ``version`` is told in presence.
 
-    It is the remote part's ``Host``.
+    It is the remote part's ``Host``. ``make_polling`` takes another's place in simulations that need no Modbus.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, version: str) -> None:
+    def __init__(self, settings: Settings, clock: Clock, version: str, make_polling: MakePolling | None = None) -> None:
         if settings.broker is None:
             msg = f"{settings.source}: no broker"
             raise UserError(msg, "set broker.url there, or MQTT_URL in the environment")
@@ -104,7 +106,8 @@ class Agent:
             msg = f"outbox {settings.outbox}: {error}"
             raise UserError(msg, "the gateway keeps unsent readings there; give it room and write access") from error
         self._builder = _builder(in_force.settings)
-        self.polling = Polling(in_force.settings, self._inbox.put, self._new_id, in_force.memories)
+        self._make_polling = make_polling or Polling
+        self.polling = self._make_polling(in_force.settings, self._inbox.put, self._new_id, in_force.memories)
         self.writer = OutboxWriter(self.outbox)
         polling_lock = threading.Lock()
         self.remote = Remote(self.store, self, actions(self.store, self, polling_lock), polling_lock)
@@ -263,7 +266,7 @@ class Agent:
         def run() -> bool:
             self._stop_polling()
             self._builder = _builder(settings)
-            self.polling = Polling(settings, self._inbox.put, self._new_id, memories)
+            self.polling = self._make_polling(settings, self._inbox.put, self._new_id, memories)
             self._start_polling()
             return True
 
