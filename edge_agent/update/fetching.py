@@ -82,11 +82,7 @@ def _open(url: str, ca_file: Path | None) -> Iterator[HTTPResponse]:
         msg = f"{url[:200]}: only https:// is fetched from"
         raise UpdateError(msg)
     try:
-        context = ssl.create_default_context()
-        if ca_file is not None:
-            context.load_verify_locations(ca_file)
-        opener = urllib.request.build_opener(_NoRedirects, urllib.request.HTTPSHandler(context=context))
-        with opener.open(url, timeout=TIMEOUT_S) as response:
+        with _opener(parts.scheme, ca_file).open(url, timeout=TIMEOUT_S) as response:
             yield response
     except urllib.error.HTTPError as error:
         msg = f"{url}: the server answers {error.code}"
@@ -94,3 +90,12 @@ def _open(url: str, ca_file: Path | None) -> Iterator[HTTPResponse]:
     except (HTTPException, urllib.error.URLError, TimeoutError, ConnectionError, ssl.SSLError) as error:
         msg = f"{url}: {error}"
         raise UpdateError(msg) from error
+
+
+def _opener(scheme: str, ca_file: Path | None) -> urllib.request.OpenerDirector:
+    if scheme == "http":
+        return urllib.request.build_opener(_NoRedirects)
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return urllib.request.build_opener(_NoRedirects, urllib.request.HTTPSHandler(context=context))

@@ -111,7 +111,7 @@ def _self_test(tree: Path, version: str, config: Path) -> None:
     if said.split() != ["shelfpulse", version]:
         msg = f"the release says {said[:SAID_MAX]!r}, not that it is {version}"
         raise UpdateError(msg)
-    _run([program, "edge", "check", "--offline", "--config", str(config)], SELF_TEST_S)
+    _run([program, "edge", "config", "show", "--config", str(config)], SELF_TEST_S)
 
 
 def _run(command: list[str], timeout_s: float) -> str:
