@@ -6,29 +6,28 @@ Several workers may run: each occurrence of a schedule is deferred once, and eve
 import asyncio
 import logging
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING, Annotated, Final, Literal
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from typing import Annotated, Final, Literal, Self
 
 import procrastinate
 import structlog
 import typer
 from procrastinate import exceptions
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
-from pydantic import Field, SecretStr, ValidationError
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts import logs
 from contracts.errors import UserError
-from stream import jobs, storage
+from deploy.downlink.link import Link
+from deploy.downlink.runner import Downlink
+from deploy.downlink.runner import Metrics as DownlinkMetrics
+from deploy.serving import serve
+from stream import jobs, retention, storage
+from stream.settings import parse_mqtt_url
 from stream.storage import Connection, Tier
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
 
 CONCURRENCY: Final = 4
 STOP_S: Final = 10.0
@@ -48,14 +47,46 @@ log = structlog.get_logger()
 
 
 class Settings(BaseSettings):
-    """Settings of the worker, from the environment. ``retention_days`` is the age at which raw readings are dropped."""
+    """Settings of the worker, from the environment.
+
+    ``mqtt_url`` is the platform's broker: without it commands and configurations wait for a worker that has one.
+    ``retention_days`` is the age at which raw readings are dropped, ``rollup_days`` that of rollups by the minute
+    (those by the hour and day stay), ``quarantine_days`` that of payloads in quarantine (their rows stay).
+    """
 
     model_config = SettingsConfigDict(env_prefix="SHELFPULSE_", frozen=True)
 
     dsn: SecretStr
+    mqtt_url: SecretStr = Field(
+        default=SecretStr(""), validation_alias=AliasChoices("MQTT_URL", "SHELFPULSE_MQTT_URL", "mqtt_url")
+    )
     log_format: Literal["json", "console"] = "json"
     metrics_port: int = Field(default=0, ge=0, le=65_535)
     retention_days: int = Field(default=400, ge=1, le=36_500)
+    rollup_days: int = Field(default=1_100, ge=2, le=36_500)
+    quarantine_days: int = Field(default=90, ge=1, le=36_500)
+
+    @model_validator(mode="after")
+    def _minutes_outlive_readings(self) -> Self:
+        if self.rollup_days <= self.retention_days:
+            message = f"rollups are made of readings: keep them longer than {self.retention_days} days"
+            raise ValueError(message)
+        return self
+
+    @property
+    def keep_readings(self) -> timedelta:
+        """How long raw readings are kept."""
+        return timedelta(days=self.retention_days)
+
+    @property
+    def keep_minutes(self) -> timedelta:
+        """How long rollups by the minute are kept."""
+        return timedelta(days=self.rollup_days)
+
+    @property
+    def keep_payloads(self) -> timedelta:
+        """How long payloads in quarantine are kept."""
+        return timedelta(days=self.quarantine_days)
 
 
 @app.callback()
@@ -117,9 +148,9 @@ class Metrics:
         self.left = Gauge("shelfpulse_rollup_slices_left", "Dirty slices beyond the last round", registry=self.registry)
         self.last_done_s = time.monotonic()
 
-    def is_well(self) -> bool:
-        """Whether a job finished lately."""
-        return time.monotonic() - self.last_done_s < HEALTHY_S
+    def trouble(self) -> str:
+        """What is wrong, '' when a job finished lately."""
+        return "" if time.monotonic() - self.last_done_s < HEALTHY_S else "no job finished lately"
 
 
 class Worker:
@@ -127,26 +158,18 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._dsn = settings.dsn.get_secret_value()
-        self._keep = timedelta(days=settings.retention_days)
+        self._settings = settings
         self._port = settings.metrics_port
         self._metrics = Metrics()
         self._pace = Pace(share=REFRESH_SHARE)
         self._tier = Tier.PLAIN
         self._busy: set[Connection] = set()
         self._stopping = asyncio.Event()
+        self._downlink = _downlink(settings, self._metrics)
 
     def serve_metrics(self) -> None:
         """Serve /metrics and /healthz on loopback from a daemon thread. Raises UserError when the port is taken."""
-        if not self._port:
-            return
-        try:
-            server = make_server(
-                "127.0.0.1", self._port, _wsgi(self._metrics), server_class=_Server, handler_class=_QuietHandler
-            )
-        except OSError as error:
-            message = f"SHELFPULSE_METRICS_PORT: cannot serve on {self._port}: {error.strerror}"
-            raise UserError(message, "choose another port, or 0 for none") from error
-        threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+        serve(self._port, self._metrics.registry, self._metrics.trouble)
 
     async def run(self) -> None:
         """Work until a signal, and over any absence of the database. Raises UserError when it has no schema."""
@@ -157,6 +180,17 @@ class Worker:
         # The schedule would come to it within ten minutes, and the first reading comes now.
         await asyncio.to_thread(self._measured, "extend_partitions", self._extend)
         log.info("worker_started", tier=self._tier)
+        if self._downlink is None:
+            log.warning("downlink_off", hint="set MQTT_URL, or commands and configurations wait")
+        else:
+            self._downlink.start()
+        await self._work_on()
+        if self._downlink is not None:
+            await asyncio.to_thread(self._downlink.stop)
+        log.info("worker_stopped")
+
+    async def _work_on(self) -> None:
+        """Work until told to stop, connecting again whenever the database was away."""
         failures = 0
         while not self._stopping.is_set():
             started_s = time.monotonic()
@@ -169,7 +203,6 @@ class Worker:
                 wait_s = RECONNECT_S[min(failures, len(RECONNECT_S) - 1)]
                 log.warning("database_lost", error=str(error.__cause__ or error), wait_s=wait_s)
                 await _wait(self._stopping, wait_s)
-        log.info("worker_stopped")
 
     async def _work(self) -> None:
         queue = self._queue()
@@ -204,6 +237,7 @@ class Worker:
             ("refresh_rollups", "* * * * * */5", self._refresh),
             ("extend_partitions", "*/10 * * * *", self._extend),
             ("apply_retention", "17 * * * *", self._retain),
+            ("merge_ledger", "*/10 * * * *", self._merge),
             ("expire_proposals", "*/5 * * * *", self._expire),
         )
         for name, cron, job in schedule:
@@ -251,8 +285,17 @@ class Worker:
         jobs.extend_partitions(connection, self._tier, _now())
 
     def _retain(self, connection: Connection) -> None:
-        for name in jobs.apply_retention(connection, self._tier, _now(), self._keep):
+        for name in jobs.apply_retention(connection, self._tier, _now(), self._settings.keep_readings):
             log.info("partition_dropped", name=name)
+        retention.drop_minutes(connection, self._tier, _now() - self._settings.keep_minutes)
+        forgotten = retention.forget_payloads(connection, _now() - self._settings.keep_payloads)
+        if forgotten:
+            log.info("payloads_forgotten", count=forgotten)
+
+    def _merge(self, connection: Connection) -> None:
+        merged = retention.merge_ledger(connection, _now())
+        if merged:
+            log.info("ledger_merged", half_hours=merged)
 
     def _expire(self, connection: Connection) -> None:
         expired = jobs.expire_proposals(connection, _now())
@@ -262,6 +305,14 @@ class Worker:
     def _read_tier(self) -> Tier:
         with storage.connect(self._dsn, application="shelfpulse worker") as connection:
             return storage.probe_tier(connection)
+
+
+def _downlink(settings: Settings, metrics: Metrics) -> Downlink | None:
+    """The publisher of commands and configurations, None without a broker. Raises UserError for a bad address."""
+    url = settings.mqtt_url.get_secret_value()
+    if not url:
+        return None
+    return Downlink(settings.dsn.get_secret_value(), Link(parse_mqtt_url(url)), DownlinkMetrics(metrics.registry))
 
 
 async def _sweep(queue: procrastinate.App) -> None:
@@ -280,25 +331,3 @@ async def _wait(event: asyncio.Event, timeout_s: float) -> None:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _wsgi(metrics: Metrics) -> "Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]":
-    show: Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]] = make_wsgi_app(metrics.registry)
-
-    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        if environ["PATH_INFO"] != "/healthz":
-            return show(environ, start_response)
-        well = metrics.is_well()
-        start_response("200 OK" if well else "503 Service Unavailable", [("Content-Type", "application/json")])
-        return [b'{"status":"ok"}' if well else b'{"status":"no job finished lately"}']
-
-    return answer
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _QuietHandler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's own name
-        """Stay silent: requests are no events of ours."""

@@ -7,7 +7,9 @@ from typing import Final
 import psycopg
 
 from contracts.errors import UserError
+from contracts.ids import username
 from deploy.demo import files, market
+from deploy.demo.credentials import ensure_credentials
 from deploy.demo.people import Access, ensure_people
 from deploy.demo.story import BROKER_RESTART_S, LINES
 from deploy.local.outboxes import Outbox
@@ -33,12 +35,13 @@ class Demo:
         self._broker_due = stack.broker.spec() is not None
         self._started_at: float | None = None
         self._ports: dict[str, int] = {}
+        self._secrets: dict[str, str] = {}
         self._waiting = list(zip(market.STORES, self.outboxes(), strict=True))
         self._started: list[str] = []
         self._next_at_s = 0.0
 
     def register(self) -> Access:
-        """Tenant, master data and people in the database; files in the state directory. May be repeated."""
+        """Tenant, master data, people and the gateways' credentials, here and in the database. May be repeated."""
         self._say("registering the demo's stores, shelves and articles")
         folder = self._stack.state.demo
         with psycopg.connect(self._stack.dsn) as connection:
@@ -50,6 +53,7 @@ class Demo:
                     fault = outcome.faults[0]
                     message = f"the demo's {kind}.csv, line {fault.line}: {fault.column} {fault.text}"
                     raise UserError(message, "is this database used for something else?")
+            self._secrets = ensure_credentials(connection, folder / "credentials.json")
             return ensure_people(connection, folder / "people.json")
 
     def start_shelves(self) -> None:
@@ -80,8 +84,15 @@ class Demo:
         slots = self._stack.state.demo / "slots.csv"
         outbox.file.parent.mkdir(exist_ok=True)
         config.write_text(files.edge_toml(store, self._ports[store.gateway], slots, outbox.file))
+        url = self._stack.broker.gateway_url(
+            username(market.TENANT, store.gateway), self._secrets.get(store.gateway, "none")
+        )
         self._stack.start_process(
-            edge_name(store), "edge", "run", "--config", str(config), device=True, stop_s=EDGE_STOP_S
+            edge_name(store),
+            *("edge", "run", "--config", str(config)),
+            device=True,
+            extra={"MQTT_URL": url},
+            stop_s=EDGE_STOP_S,
         )
         self._started.append(edge_name(store))
         self._next_at_s = time.monotonic() + GATEWAY_EVERY_S

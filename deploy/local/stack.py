@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Self
 
 from deploy.local.account import service_account
-from deploy.local.broker import Broker, ExternalBroker, local_broker
+from deploy.local.broker import Broker, ExternalBroker, local_broker, without_user
 from deploy.local.discovery import SAME_CLOCK, SUPERVISOR, Login, StackInfo, forget_stack, save_stack
 from deploy.local.figures import is_healthy
 from deploy.local.ports import LOOPBACK, assign
@@ -28,6 +29,7 @@ DSN_VARIABLE: Final = "SHELFPULSE_DSN"
 BROKER_VARIABLES: Final = ("MQTT_URL", "SHELFPULSE_MQTT_URL")
 _PRIVATE: Final = (DSN_VARIABLE, "SHELFPULSE_SECRET", *BROKER_VARIABLES)
 _READY_S: Final = 60.0
+_RELOAD_S: Final = 3.0
 
 
 class Stack:
@@ -87,6 +89,9 @@ class Stack:
         spec = self.broker.spec()
         if spec is not None:
             self._say(f"starting the broker ({self.broker.kind})")
+            if self.broker.access is not None:
+                # Those of an earlier run may name users that are gone.
+                self.broker.access.forget()
             self.supervisor.start(Service(spec, self.broker.prepare))
         if self.postgres is not None:
             self._say("starting the database")
@@ -117,16 +122,39 @@ class Stack:
         """Start the background jobs; the database must be there."""
         self.start_process("worker", "worker", "run")
 
+    def write_access(self) -> None:
+        """Let the gateways of the database in now, rather than when ``access run`` has started. Raises UserError."""
+        from deploy.access.keeper import Keeper, Metrics, sync_once  # noqa: PLC0415 - not on the way to the broker
+
+        access = self.broker.access
+        if access is not None:
+            keeper = Keeper(access.spelling, access.folder, access.users, Metrics())
+            sync_once(keeper, self.dsn, patience_s=_RELOAD_S)
+
+    def start_access(self) -> None:
+        """Start what keeps the broker's users equal to the database's; nothing when they are somebody else's."""
+        access = self.broker.access
+        if access is None:
+            return
+        extra = {
+            "SHELFPULSE_ACCESS_BROKER": str(self.broker.kind),
+            "SHELFPULSE_ACCESS_DIR": str(access.folder.folder),
+            "SHELFPULSE_ACCESS_SHARED_URL": self.broker.device_url,
+        }
+        self.start_process("access", "access", "run", extra=extra)
+
     def start_process(
         self,
         name: str,
         *command: str,
         device: bool = False,
+        extra: Mapping[str, str] = MappingProxyType({}),
         stop_s: float = 30.0,
         is_ready: Callable[[], bool] | None = None,
     ) -> None:
         """Start one of our own commands as a watched process; ``device``: it is told a gateway's access alone.
 
+        ``extra`` is added to its environment.
         It is ready when ``is_ready`` says so; unless given, when its /healthz does.
         """
         if name not in self.metrics:
@@ -140,7 +168,7 @@ class Stack:
                     name=name,
                     argv=(sys.executable, "-m", "deploy.cli", *command),
                     log=self.state.logs / f"{name}.log",
-                    env=self._environment(port, device=device),
+                    env={**self._environment(port, device=device), **extra},
                     stop_s=stop_s,
                     is_ready=is_ready or (lambda: is_healthy(port)),
                     ready_s=_READY_S,
@@ -184,5 +212,9 @@ class Stack:
             "MQTT_URL": self.broker.device_url if device else self.broker.url,
         }
         if not device:
-            given |= {DSN_VARIABLE: self.dsn, "SHELFPULSE_SECRET": self.secrets.signing}
+            given |= {
+                DSN_VARIABLE: self.dsn,
+                "SHELFPULSE_SECRET": self.secrets.signing,
+                "SHELFPULSE_GATEWAY_BROKER_URL": without_user(self.broker.url),
+            }
         return given

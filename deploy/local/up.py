@@ -106,12 +106,14 @@ class _Session:
             return
         stack.start_stream()
         access = demo.register() if demo else None
+        stack.write_access()
         if demo:
             demo.start_first_gateway(interrupted)
         stack.supervisor.wait_ready("stream", "api", interrupted=interrupted)
         if interrupted():
             return
         stack.start_worker()
+        stack.start_access()
         if access:
             info = stack.publish(tenant=market.TENANT, logins=access.logins, api_key=access.api_key)
         else:

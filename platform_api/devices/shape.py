@@ -19,9 +19,10 @@ CONFIG_MAX_BYTES: Final = DOWN_MAX_BYTES - 1_024
 DEPTH_MAX: Final = 8
 BUSES_MAX: Final = 64
 DEVICES_MAX: Final = 1_000
+SLOTS_MAX: Final = 10_000
 PROBLEMS_MAX: Final = 20
-LOCAL_ONLY: Final = ("tenant", "site", "gateway", "broker", "outbox")
-"""Who the gateway is, where it sends and what it keeps: a mistake there could not be mended from afar."""
+LOCAL_ONLY: Final = ("tenant", "site", "gateway", "broker", "outbox", "remote", "drain_s")
+"""Who the gateway is, where it sends, what it keeps and whom it obeys: a mistake could not be mended from afar."""
 
 Name = Annotated[str, Field(pattern=IDENTIFIER_PATTERN)]
 
@@ -50,9 +51,9 @@ class _Device(_Table):
 
 class _Tables(_Table):
     report: _Report = _Report()
-    drain_s: Annotated[float, Field(ge=0.0, le=3_600.0)] = 0.0
     bus: Annotated[list[_Bus], Field(max_length=BUSES_MAX)] = []
     device: Annotated[list[_Device], Field(max_length=DEVICES_MAX)] = []
+    slots: Annotated[list[dict[str, Any]], Field(max_length=SLOTS_MAX)] = []
 
 
 def faults(config: dict[str, Any]) -> list[FieldProblem]:

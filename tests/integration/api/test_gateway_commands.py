@@ -124,20 +124,23 @@ def test_a_configuration_is_versioned_and_shown_with_what_the_gateway_said(ops: 
 
 
 def test_a_refused_configuration_is_not_desired_again(ops: TestClient, world: World) -> None:
-    config = {"config": {"drain_s": 5.0}}
+    config = {"config": {"report": {"heartbeat_s": 5.0}}}
     assert ops.put(CONFIG, json=config, headers=NONE_YET).status_code == 200
     answer(world, cfg=1, applied=False, error="device s01 did not answer any more")
     again = ops.put(CONFIG, json=config, headers={"If-Match": '"1"'})
     assert again.status_code == 409
     assert "did not answer" in again.json()["detail"]
-    assert ops.put(CONFIG, json={"config": {"drain_s": 6.0}}, headers={"If-Match": '"1"'}).status_code == 200
+    assert (
+        ops.put(CONFIG, json={"config": {"report": {"heartbeat_s": 6.0}}}, headers={"If-Match": '"1"'}).status_code
+        == 200
+    )
 
 
 def test_a_configuration_is_written_on_the_version_that_was_seen(ops: TestClient) -> None:
     assert ops.put(CONFIG, json={"config": {}}).status_code == 428
     assert ops.put(CONFIG, json={"config": {}}, headers={"If-Match": '"1"'}).status_code == 412
     assert ops.put(CONFIG, json={"config": {}}, headers=NONE_YET).status_code == 200
-    assert ops.put(CONFIG, json={"config": {"drain_s": 1.0}}, headers=NONE_YET).status_code == 412
+    assert ops.put(CONFIG, json={"config": {"report": {}}}, headers=NONE_YET).status_code == 412
 
 
 @pytest.mark.parametrize(
@@ -150,7 +153,9 @@ def test_a_configuration_is_written_on_the_version_that_was_seen(ops: TestClient
         ({"bus": [{"name": "Not A Name"}]}, "body.config.bus.0.name"),
         ({"bus": [{"name": "a"}], "device": [{"name": "s01", "bus": "b", "unit": 1}]}, "body.config.device.0.bus"),
         ({"bus": [{"name": "a"}, {"name": "a"}]}, "body.config.bus"),
-        ({"slots": "x" * 70_000}, "body.config"),
+        ({"slots": ["x" * 70_000]}, "body.config"),
+        ({"slots": "none"}, "body.config.slots"),
+        ({"drain_s": 1.0}, "body.config.drain_s"),
         ({"a": [[[[[[[[[[1]]]]]]]]]]}, "body.config"),
     ],
 )

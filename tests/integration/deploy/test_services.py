@@ -1,78 +1,12 @@
 """The fixtures that all other tests stand on, and the configuration of the real services behind them."""
 
-import itertools
-import threading
-from collections.abc import Callable
-from typing import Any
-from urllib.parse import unquote, urlsplit
-
-import paho.mqtt.client as paho
 import psycopg
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
 from deploy.local.deadline import wait_until
+from tests.integration.deploy.mqtt_client import Connect
 from tests.services.brokers import BrokerHandle
 from tests.services.databases import Server
-
-_names = itertools.count()
-
-
-class Client:
-    """A paho client that remembers what it received."""
-
-    def __init__(self, url: str, name: str = "", *, clean: bool = True, password: str | None = None) -> None:
-        parts = urlsplit(url)
-        self.received: list[tuple[str, bytes]] = []
-        self.reason = threading.Event()
-        self.refused = False
-        self._client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=name or f"test-{next(_names)}", clean_session=clean
-        )
-        if parts.username:
-            self._client.username_pw_set(unquote(parts.username), password or unquote(parts.password or ""))
-        self._client.on_connect = self._connected
-        self._client.on_message = lambda _client, _data, message: self.received.append(
-            (message.topic, bytes(message.payload))
-        )
-        self._client.connect("127.0.0.1", parts.port or 0)
-        self._client.loop_start()
-        assert self.reason.wait(10)
-
-    def _connected(self, _client: paho.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self.refused = bool(reason.is_failure)
-        self.reason.set()
-
-    def subscribe(self, topic: str) -> None:
-        done = threading.Event()
-        self._client.on_subscribe = lambda *_: done.set()
-        self._client.subscribe(topic, qos=1)
-        assert done.wait(10)
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
-        """Publish at QoS 1; whether the broker took it within a second."""
-        message = self._client.publish(topic, payload, qos=1, retain=retain)
-        return wait_until(message.is_published, 1)
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-
-@pytest.fixture
-def connect() -> Any:
-    clients: list[Client] = []
-
-    def make(*args: Any, **options: Any) -> Client:
-        clients.append(Client(*args, **options))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client.close()
-
-
-Connect = Callable[..., Client]
 
 
 def test_each_test_gets_a_fresh_migrated_database(database: str) -> None:

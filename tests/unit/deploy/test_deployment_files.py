@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from deploy import cli
+from deploy.access.entries import MosquittoSpelling
+from deploy.access.main import PID_FILE
 
 DEPLOY = Path(cli.__file__).parent
 COMMANDS = {mount.name for mount in cli.MOUNTS} | {"up", "migrate"}
@@ -26,7 +28,7 @@ def manifests() -> list[dict[str, Any]]:
 
 def test_every_service_of_compose_has_an_image_and_known_dependencies(compose: dict[str, Any]) -> None:
     services = compose["services"]
-    assert {"database", "broker", "migrations", "stream", "api", "worker"} <= services.keys()
+    assert {"database", "broker", "access", "migrations", "stream", "api", "worker"} <= services.keys()
     for service in services.values():
         assert service["image"]
         assert set(service.get("depends_on", {})) <= services.keys()
@@ -38,7 +40,7 @@ def test_volumes_and_files_of_compose_are_there(compose: dict[str, Any]) -> None
             source = volume.partition(":")[0]
             if not source.startswith("."):
                 assert source in compose["volumes"]
-            elif not source.endswith("/secrets"):
+            elif "/secrets" not in source:
                 assert (DEPLOY / source).exists()
 
 
@@ -54,14 +56,45 @@ def test_every_container_starts_a_command_that_exists(compose: dict[str, Any], m
     started = [service["command"][0] for service in compose["services"].values() if "command" in service]
     for manifest in manifests:
         template = manifest["spec"].get("template", {}).get("spec", {"containers": []})
-        started += [container["args"][0] for container in template["containers"]]
-    assert len(started) == 8
+        containers = template["containers"] + template.get("initContainers", [])
+        started += [container["args"][0] for container in containers if container["image"].startswith("shelfpulse:")]
+    assert len(started) == 12
     assert set(started) <= COMMANDS
+
+
+def test_what_keeps_the_brokers_users_shares_its_folder_processes_and_user(
+    compose: dict[str, Any], manifests: list[dict[str, Any]]
+) -> None:
+    services = compose["services"]
+    broker, access, files = services["broker"], services["access"], services["access-files"]
+    assert access["pid"] == "service:broker"
+    assert broker["user"] == access["user"] == files["user"]
+    for service in (broker, access, files):
+        assert "access:/access" in service["volumes"]
+    assert access["environment"]["SHELFPULSE_ACCESS_DIR"] == "/access"
+    assert access["environment"].items() >= services["worker"]["environment"].items()
+    assert "access-files" in broker["depends_on"]
+
+    pod = next(m for m in manifests if m["metadata"]["name"] == "shelfpulse-broker")["spec"]["template"]["spec"]
+    assert pod["shareProcessNamespace"] is True
+    for container in [*pod["containers"], *pod["initContainers"]]:
+        assert {"name": "access", "mountPath": "/access"} in container["volumeMounts"]
+    volumes = {volume["name"] for volume in pod["volumes"]} | {"data"}
+    assert {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]} <= volumes
+
+
+def test_the_broker_reads_what_access_writes() -> None:
+    lines = (DEPLOY / "mosquitto" / "mosquitto.conf").read_text().splitlines()
+    options = dict(line.split(" ", 1) for line in lines if line and not line.startswith("#"))
+    written = MosquittoSpelling().files((), ())
+    assert {Path(options["password_file"]).name, Path(options["acl_file"]).name} == set(written)
+    assert options["pid_file"] == f"/access/{PID_FILE}"
+    assert {Path(options[name]).parent for name in ("password_file", "acl_file")} == {Path("/access")}
 
 
 def test_selectors_of_the_manifests_find_their_pods(manifests: list[dict[str, Any]]) -> None:
     kinds = [manifest["kind"] for manifest in manifests]
-    assert kinds == ["Job", "StatefulSet", "Deployment", "Deployment", "Service", "Service"]
+    assert kinds == ["Job", "StatefulSet", "StatefulSet", "Deployment", "Deployment", "Service", "Service", "Service"]
     pods = [m["spec"]["template"]["metadata"]["labels"] for m in manifests if "template" in m["spec"]]
     for manifest in manifests:
         selector = manifest["spec"].get("selector")
