@@ -1,5 +1,7 @@
 """TLS and certificates of gateways against a real Mosquitto: what is not right is closed, with one clear line."""
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,12 +32,12 @@ pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is n
 
 
 @pytest.fixture
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the broker's own user can read: Mosquitto gives up root as soon as it has read its configuration."""
-    made = tmp_path_factory.mktemp("tls")
-    for level in (made, *made.parents[:2]):
-        level.chmod(0o755)
-    return made
+def folder() -> Iterator[Path]:
+    """Where the broker's own user can read: pytest's folders are closed to it."""
+    made = Path(tempfile.mkdtemp(prefix="shelfpulse-tls-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
 
 
 @contextmanager
