@@ -52,7 +52,13 @@ class Mount(NamedTuple):
 
 MOUNTS: Final = (
     Mount("import", "deploy.local.importing", "Import a CSV file: orgs, sites, devices, skus or slots.", "all"),
-    Mount("edge", "edge_agent.main", "A gateway: run, check, scan, outbox, infer, claim, config, install.", "edge", device=True),
+    Mount(
+        "edge",
+        "edge_agent.main",
+        "A gateway: run, check, scan, outbox, infer, claim, config, install.",
+        "edge",
+        device=True,
+    ),
     Mount("stream", "stream.main", "The dataflow: run.", "stream"),
     Mount("api", "platform_api.main", "The API and its pages: run, users, keys.", "api"),
     Mount("worker", "deploy.worker", "Background jobs: run.", "all"),
