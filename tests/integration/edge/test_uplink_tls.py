@@ -83,7 +83,9 @@ def authority(folder: Path) -> Authority:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_agent.uplink.sender.slow_delay_s", lambda _attempt, _jitter: 0.3)
+    # A broker that hangs up at once may reset the connection before its TLS alert is read: then the next try tells.
+    for delay in ("slow_delay_s", "reconnect_delay_s"):
+        monkeypatch.setattr(f"edge_agent.uplink.sender.{delay}", lambda _attempt, _jitter: 0.3)
 
 
 def store() -> MemoryStore:
