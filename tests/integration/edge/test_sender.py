@@ -52,8 +52,8 @@ def test_everything_is_committed_in_order_and_the_outbox_is_empty(any_broker: Br
     assert outbox.depth().frames == 0
 
 
-def test_frames_stay_until_the_platform_has_committed_them(broker: BrokerHandle, outbox: Outbox) -> None:
-    with tiny_platform(broker.url, HERE) as platform, sending(outbox, broker.device_url) as sender:
+def test_frames_stay_until_the_platform_has_committed_them(any_broker: BrokerHandle, outbox: Outbox) -> None:
+    with tiny_platform(any_broker.url, HERE) as platform, sending(outbox, any_broker.device_url) as sender:
         platform.is_deaf = True
         write(outbox, 0, 30)
         wait_for(lambda: sender.counts.pubacks >= 30)
@@ -80,8 +80,8 @@ def test_a_broker_that_loses_everything_costs_nothing(any_broker: BrokerHandle, 
 
 
 @pytest.mark.usefixtures("quick_stalls")
-def test_frames_that_nobody_committed_come_again_without_a_reconnect(broker: BrokerHandle, outbox: Outbox) -> None:
-    with tiny_platform(broker.url, HERE) as platform, sending(outbox, broker.device_url) as sender:
+def test_frames_that_nobody_committed_come_again_without_a_reconnect(any_broker: BrokerHandle, outbox: Outbox) -> None:
+    with tiny_platform(any_broker.url, HERE) as platform, sending(outbox, any_broker.device_url) as sender:
         platform.is_deaf = True
         write(outbox, 0, 150)
         wait_for(lambda: sender.counts.pubacks >= 150)
@@ -92,17 +92,17 @@ def test_frames_that_nobody_committed_come_again_without_a_reconnect(broker: Bro
         assert platform.values() == [float(k) for k in range(150)]
 
 
-def test_live_frames_overtake_a_backlog(broker: BrokerHandle, outbox: Outbox) -> None:
+def test_live_frames_overtake_a_backlog(any_broker: BrokerHandle, outbox: Outbox) -> None:
     write(outbox, 0, 2_000, BULK)
     write(outbox, 0, 10)
-    with tiny_platform(broker.url, HERE) as platform, sending(outbox, broker.device_url):
+    with tiny_platform(any_broker.url, HERE) as platform, sending(outbox, any_broker.device_url):
         wait_for(lambda: len(platform.values()) == 10)
         assert len(platform.values(BULK)) < 2_000
         wait_for(all_committed(outbox), 40)
 
 
 @pytest.mark.usefixtures("quick_stalls")
-def test_a_frame_that_never_passes_is_replaced_by_a_declared_gap(broker: BrokerHandle, outbox: Outbox) -> None:
+def test_a_frame_that_never_passes_is_replaced_by_a_declared_gap(any_broker: BrokerHandle, outbox: Outbox) -> None:
     class Picky(TinyPlatform):
         def _take(self, lane: Lane, frame: object) -> None:
             if getattr(frame, "x", None) == [3.0]:
@@ -110,7 +110,7 @@ def test_a_frame_that_never_passes_is_replaced_by_a_declared_gap(broker: BrokerH
                 return
             super()._take(lane, frame)  # type: ignore[arg-type]
 
-    with tiny_platform(broker.url, HERE, Picky) as platform, sending(outbox, broker.device_url) as sender:
+    with tiny_platform(any_broker.url, HERE, Picky) as platform, sending(outbox, any_broker.device_url) as sender:
         write(outbox, 0, 6)
         wait_for(all_committed(outbox), 40)
         assert sender.counts.refused == 1
@@ -121,8 +121,8 @@ def test_a_frame_that_never_passes_is_replaced_by_a_declared_gap(broker: BrokerH
         assert platform.digest(TEL, outbox.ep) == int(outbox.sent()["tel"].digest, 16)
 
 
-def test_a_restored_database_is_told_what_is_gone(broker: BrokerHandle, outbox: Outbox) -> None:
-    with tiny_platform(broker.url, HERE) as platform, sending(outbox, broker.device_url):
+def test_a_restored_database_is_told_what_is_gone(any_broker: BrokerHandle, outbox: Outbox) -> None:
+    with tiny_platform(any_broker.url, HERE) as platform, sending(outbox, any_broker.device_url):
         write(outbox, 0, 20)
         wait_for(all_committed(outbox))
         outbox.write([])
@@ -136,8 +136,10 @@ def test_a_restored_database_is_told_what_is_gone(broker: BrokerHandle, outbox: 
         assert platform.values()[-5:] == [20.0, 21.0, 22.0, 23.0, 24.0]
 
 
-def test_a_platform_that_knows_more_than_the_file_gets_a_new_incarnation(broker: BrokerHandle, outbox: Outbox) -> None:
-    with tiny_platform(broker.url, HERE) as platform, sending(outbox, broker.device_url):
+def test_a_platform_that_knows_more_than_the_file_gets_a_new_incarnation(
+    any_broker: BrokerHandle, outbox: Outbox
+) -> None:
+    with tiny_platform(any_broker.url, HERE) as platform, sending(outbox, any_broker.device_url):
         write(outbox, 0, 5)
         wait_for(all_committed(outbox))
         old = outbox.ep
@@ -152,8 +154,8 @@ def test_a_platform_that_knows_more_than_the_file_gets_a_new_incarnation(broker:
         assert (first.prev.ep, first.prev.seq) == (old, 5)
 
 
-def test_acks_of_another_incarnation_are_ignored(broker: BrokerHandle, outbox: Outbox) -> None:
-    with tiny_platform(broker.url, HERE) as platform, sending(outbox, broker.device_url) as sender:
+def test_acks_of_another_incarnation_are_ignored(any_broker: BrokerHandle, outbox: Outbox) -> None:
+    with tiny_platform(any_broker.url, HERE) as platform, sending(outbox, any_broker.device_url) as sender:
         platform.watermarks[TEL] = ("other1", 999)
         platform._dirty = True
         wait_for(lambda: sender.counts.foreign_acks > 0)
@@ -174,10 +176,10 @@ def test_nobody_listens_and_nothing_is_lost(outbox: Outbox, broker: BrokerHandle
             assert platform.values() == [float(k) for k in range(100)]
 
 
-def test_presence_tells_the_account_and_the_clock_and_the_end(broker: BrokerHandle, outbox: Outbox) -> None:
+def test_presence_tells_the_account_and_the_clock_and_the_end(any_broker: BrokerHandle, outbox: Outbox) -> None:
     write(outbox, 0, 3)
-    with tiny_platform(broker.url, HERE) as platform:
-        with sending(outbox, broker.device_url):
+    with tiny_platform(any_broker.url, HERE) as platform:
+        with sending(outbox, any_broker.device_url):
             wait_for(lambda: any(p.state is State.ONLINE for p in platform.presences))
             wait_for(all_committed(outbox))
         wait_for(lambda: platform.presences[-1].state is State.OFFLINE)
@@ -189,45 +191,45 @@ def test_presence_tells_the_account_and_the_clock_and_the_end(broker: BrokerHand
         assert platform.presences[-1].since > 0
 
 
-def test_presence_comes_again_as_soon_as_the_clock_can_be_believed(broker: BrokerHandle, outbox: Outbox) -> None:
+def test_presence_comes_again_as_soon_as_the_clock_can_be_believed(any_broker: BrokerHandle, outbox: Outbox) -> None:
     clock = HandClock(synced=False)
-    with tiny_platform(broker.url, HERE) as platform, sending(outbox, broker.device_url, clock=clock):
+    with tiny_platform(any_broker.url, HERE) as platform, sending(outbox, any_broker.device_url, clock=clock):
         wait_for(lambda: any(p.state is State.ONLINE for p in platform.presences))
         assert platform.presences[-1].utc is None
         clock.synced = True
         wait_for(lambda: platform.presences[-1].utc is not None, PRESENCE_S / 2)
 
 
-def test_a_recording_is_sent_from_memory_from_where_the_platform_stands(broker: BrokerHandle) -> None:
+def test_a_recording_is_sent_from_memory_from_where_the_platform_stands(any_broker: BrokerHandle) -> None:
     def recording() -> MemoryStore:
         store = MemoryStore("abcd1234")
         for seq in range(1, 301):
             store.put(TEL, telemetry(float(seq), ep="abcd1234", seq=seq))
         return store
 
-    with tiny_platform(broker.url, HERE) as platform:
+    with tiny_platform(any_broker.url, HERE) as platform:
         first = recording()
-        with sending(first, broker.device_url):
+        with sending(first, any_broker.device_url):
             wait_for(all_committed(first))
         again = recording()
         again.put(TEL, telemetry(301.0, ep="abcd1234", seq=301))
-        with sending(again, broker.device_url):
+        with sending(again, any_broker.device_url):
             wait_for(all_committed(again))
         assert platform.values() == [float(k) for k in range(1, 302)]
         assert platform.duplicates == 0, "the retained ack came first"
 
 
-def test_payloads_leave_as_they_were_written(broker: BrokerHandle, outbox: Outbox) -> None:
+def test_payloads_leave_as_they_were_written(any_broker: BrokerHandle, outbox: Outbox) -> None:
     write(outbox, 0, 3)
     stored = [decode(TEL, each.payload) for each in outbox.read(TEL, 0, 9)]
-    with tiny_platform(broker.url, HERE) as platform, sending(outbox, broker.device_url):
+    with tiny_platform(any_broker.url, HERE) as platform, sending(outbox, any_broker.device_url):
         wait_for(all_committed(outbox))
         assert list(map(msgspec.json.encode, platform.committed[TEL, outbox.ep])) == list(
             map(msgspec.json.encode, stored)
         )
 
 
-def test_each_gateway_keeps_to_its_own_names(broker: BrokerHandle, tmp_path: Path) -> None:
+def test_each_gateway_keeps_to_its_own_names(any_broker: BrokerHandle, tmp_path: Path) -> None:
     boxes = []
     for name in ("a", "b"):
         box = Outbox(tmp_path / f"{name}.db", machine="m", max_bytes=1 << 30)
@@ -235,9 +237,9 @@ def test_each_gateway_keeps_to_its_own_names(broker: BrokerHandle, tmp_path: Pat
         boxes.append(box)
     there = GatewayAddress("demo", "store-02", "gw-02")
     with (
-        tiny_platform(broker.url, HERE),
-        sending(boxes[0], broker.device_url),
-        sending(boxes[1], broker.device_url, there),
+        tiny_platform(any_broker.url, HERE),
+        sending(boxes[0], any_broker.device_url),
+        sending(boxes[1], any_broker.device_url, there),
     ):
         for box, k in itertools.product(boxes, range(3)):
             write(box, k, 1)
