@@ -7,6 +7,7 @@ measure as a configuration from afar; and failed when the gateway runs the old o
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,10 +16,11 @@ import structlog
 
 from edge_agent.remote.executor import ActionError, Leave, Returned
 from edge_agent.remote.host import Host
-from edge_agent.remote.trial import Verdict, judge
+from edge_agent.remote.trial import Health, Verdict, judge
 from edge_agent.update import staging, trial
 from edge_agent.update.errors import UpdateError
 from edge_agent.update.guard import HOME_VARIABLE
+from edge_agent.update.hearing import Account, is_proven
 from edge_agent.update.minisign import PublicKey, parse_key
 
 KEY_FILE: Final = "update.pub"
@@ -35,6 +37,7 @@ class Update:
         self._host = host
         self._home = environ.get(HOME_VARIABLE, "")
         self._began_s = time.monotonic()
+        self._start = self._account()
         self._is_leaving = False
 
     def act(self, args: Mapping[str, Any]) -> Leave:
@@ -56,7 +59,7 @@ class Update:
                 config=self._host.base.source,
                 ca_file=ca_file if ca_file.exists() else None,
             )
-            trial.activate(home, staged.version, staged.created, before=self._host.health(), window_s=window_s)
+            trial.activate(home, staged.version, staged.created, before=self._health(), window_s=window_s)
         except UpdateError as error:
             raise ActionError(str(error)) from error
         return Leave({"version": staged.version, "from": self._host.version})
@@ -75,20 +78,21 @@ class Update:
         if on_trial is not None:
             self._judge(home, on_trial)
         ended = trial.outcome(home) if self._home else None
-        said = {"from": note["from"], "agent": self._host.version}
-        if ended is not None and ended.version == note["version"]:
+        said = {"from": note.get("from", ""), "agent": self._host.version}
+        if ended is not None and ended.version == note.get("version"):
             if ended.kept:
-                staging.prune(home, {ended.version, ended.previous or ""})
+                _prune(home, ended)
             return Returned(said, ended.reason)
         if on_trial is not None:
             return None
-        return Returned(said, "nothing is known of how it went: the agent was started without edge-guard")
+        why = "its state on the disk is lost or damaged" if self._home else "the agent was started without edge-guard"
+        return Returned(said, f"nothing is known of how it went: {why}")
 
     def _judge(self, home: Path, on_trial: trial.Trial) -> None:
         if self._is_leaving:
             return
         host, running_s = self._host, time.monotonic() - self._began_s
-        verdict, reason = judge(on_trial.health_before, host.health(), running_s, on_trial.window_s)
+        verdict, reason = judge(on_trial.health_before, self._health(), running_s, on_trial.window_s)
         if verdict is Verdict.KEEP and not host.is_healthy():
             verdict, reason = Verdict.ROLL_BACK, f"not healthy after {running_s:.0f} s"
         match verdict:
@@ -100,6 +104,27 @@ class Update:
                 host.leave()
             case Verdict.WATCH:
                 pass
+
+    def _health(self) -> Health:
+        """As the agent says; but a platform is heard only once it has committed what this process sent.
+
+        Where no device answers there may be nothing to send, and being connected is all there is to go by.
+        """
+        health = self._host.health()
+        proven = is_proven(self._start, self._account()) or not health.answering
+        return replace(health, is_heard=health.is_heard and proven)
+
+    def _account(self) -> Account:
+        outbox = self._host.outbox
+        return Account(outbox.ep, outbox.marks())
+
+
+def _prune(home: Path, ended: trial.Outcome) -> None:
+    try:
+        staging.prune(home, {ended.version, ended.previous or ""})
+    except OSError as error:
+        # The next update tries again; the answer does not wait for a disk that will not let go.
+        log.warning("releases_not_pruned", error=str(error))
 
 
 def _read(args: Mapping[str, Any]) -> tuple[str, float]:

@@ -45,7 +45,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Running(msgspec.Struct, frozen=True):
-    """What runs here. ``newest`` is when the newest manifest that was ever followed was made, None before the first."""
+    """What runs here. ``newest`` is when the newest manifest whose release was kept was made, None before the first."""
 
     version: str
     platform: str

@@ -14,10 +14,10 @@ import structlog
 from edge_agent.update import fetching
 from edge_agent.update.archive import unpack
 from edge_agent.update.errors import UpdateError
-from edge_agent.update.guard import PROGRAM, PYTHON_VARIABLE, RELEASES, TRIAL, read, running, sync
+from edge_agent.update.guard import PROGRAM, PYTHON_VARIABLE, RELEASES, running, sync
 from edge_agent.update.manifest import Manifest, Running, check, decode, platform_tag
 from edge_agent.update.minisign import PublicKey, verify
-from edge_agent.update.trial import newest_followed
+from edge_agent.update.trial import newest_followed, pending
 
 SPARE_BYTES: Final = 64 * 1024 * 1024
 """Left free beside a release: the outbox may be on the same disk."""
@@ -52,15 +52,13 @@ def stage(  # noqa: PLR0913 - one argument a fact about this gateway, all by nam
     ``version`` runs now; ``now`` is aware UTC. The signature is fetched from ``manifest_url`` + ``.minisig``.
     Raises UpdateError; a failed or interrupted call leaves nothing that the next one does not clear away.
     """
-    if read(home / TRIAL) is not None:
-        msg = "another release is still on trial"
-        raise UpdateError(msg)
+    newest, starts = _standing(home)
     body = fetching.fetch_text(manifest_url, fetching.MANIFEST_MAX_BYTES, ca_file)
     signature = fetching.fetch_text(f"{manifest_url}.minisig", fetching.SIGNATURE_MAX_BYTES, ca_file)
     verify(body, signature.decode("utf-8", errors="replace"), key)
     manifest = decode(body)
-    check(manifest, Running(version, platform_tag(), newest_followed(home)), now)
-    if running(home) == manifest.version:
+    check(manifest, Running(version, platform_tag(), newest), now)
+    if starts == manifest.version:
         msg = f"{manifest.version} is what starts here already"
         raise UpdateError(msg)
     try:
@@ -70,6 +68,18 @@ def stage(  # noqa: PLR0913 - one argument a fact about this gateway, all by nam
         raise UpdateError(msg) from error
     log.info("release_staged", version=manifest.version)
     return Staged(manifest.version, manifest.created)
+
+
+def _standing(home: Path) -> tuple[datetime | None, str | None]:
+    """When the newest manifest that was followed was made, and what starts here. Raises UpdateError."""
+    try:
+        if pending(home) is not None:
+            msg = "another release is still on trial"
+            raise UpdateError(msg)
+        return newest_followed(home), running(home)
+    except OSError as error:
+        msg = f"the state of updates cannot be read: {error}"
+        raise UpdateError(msg) from error
 
 
 def _make(manifest: Manifest, manifest_url: str, home: Path, config: Path, ca_file: Path | None) -> None:

@@ -1,5 +1,6 @@
 """A release on trial: begun by the old one, judged by the new one, ended by either the new one or the guard."""
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
@@ -21,7 +22,7 @@ log = structlog.get_logger()
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """When the newest manifest that was ever followed was made."""
+    """When the newest manifest whose release was ever kept was made."""
 
     created: datetime
 
@@ -36,9 +37,13 @@ class Before(msgspec.Struct, frozen=True):
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """What the guard reads too. ``previous`` None: the factory installation. ``failed``: why it was given up."""
+    """What the guard reads too. ``previous`` None: the factory installation. ``failed``: why it was given up.
+
+    ``created`` is the manifest's, remembered in ``seen.json`` once the release is kept.
+    """
 
     version: str
+    created: datetime
     previous: str | None
     window_s: float
     limit_s: float
@@ -73,9 +78,11 @@ def activate(home: Path, version: str, created: datetime, *, before: Health, win
     if not (home / RELEASES / version).is_dir():
         msg = f"{version} is not staged"
         raise UpdateError(msg)
+    previous = _previous(home)
     trial = Trial(
         version=version,
-        previous=running(home),
+        created=created,
+        previous=previous,
         window_s=window_s,
         limit_s=LINK_PATIENCE * window_s + LIMIT_MARGIN_S,
         before=Before(
@@ -84,18 +91,29 @@ def activate(home: Path, version: str, created: datetime, *, before: Health, win
     )  # fmt: skip
     try:
         remove(home / OUTCOME)
-        write(home / SEEN, msgspec.to_builtins(Seen(created)))
         write(home / TRIAL, msgspec.to_builtins(trial))
         # Until this is done the guard sees a switch that was interrupted, and stays with the old one.
         switch(home, version)
     except OSError as error:
+        # Undone at once, so that the next command may try again; what the disk refuses of that, the guard undoes.
+        with suppress(OSError):
+            switch(home, previous)
+            remove(home / TRIAL)
         msg = f"the disk does not take the switch: {error}"
         raise UpdateError(msg) from error
     log.info("release_activated", version=version, previous=trial.previous)
 
 
+def _previous(home: Path) -> str | None:
+    try:
+        return running(home)
+    except OSError as error:
+        msg = f"it cannot be told which release runs: {error}"
+        raise UpdateError(msg) from error
+
+
 def pending(home: Path) -> Trial | None:
-    """The release on trial, None when there is none."""
+    """The release on trial, None when there is none, or its file is damaged. Raises OSError."""
     return _read(home / TRIAL, Trial)
 
 
@@ -104,6 +122,8 @@ def confirm(home: Path) -> None:
     trial = pending(home)
     if trial is None:
         return
+    # Not before: a manifest whose release could not be switched to, or was taken back, may be followed again.
+    write(home / SEEN, msgspec.to_builtins(Seen(trial.created)))
     outcome = Outcome(trial.version, trial.previous, kept=True, reason="")
     write(home / OUTCOME, msgspec.to_builtins(outcome))
     remove(home / TRIAL)
@@ -120,16 +140,22 @@ def reject(home: Path, reason: str) -> None:
 
 
 def outcome(home: Path) -> Outcome | None:
-    """How the last trial ended, None while one goes on or none was ever."""
+    """How the last trial ended, None while one goes on, none was ever, or the file is damaged. Raises OSError."""
     return None if pending(home) is not None else _read(home / OUTCOME, Outcome)
 
 
 def newest_followed(home: Path) -> datetime | None:
-    """When the newest manifest that was ever followed was made."""
+    """When the newest manifest whose release was ever kept was made. Raises OSError."""
     seen = _read(home / SEEN, Seen)
     return None if seen is None else seen.created
 
 
 def _read(path: Path, kind: type[_State]) -> _State | None:
     state = read(path)
-    return None if state is None else msgspec.convert(state, kind)
+    if state is None:
+        return None
+    try:
+        return msgspec.convert(state, kind)
+    except (msgspec.ValidationError, ValueError) as error:
+        log.warning("update_state_damaged", file=path.name, error=str(error))
+        return None
