@@ -19,7 +19,8 @@ from deploy.local.deadline import wait_until
 from platform_api.tenancy import service as tenancy
 from tests.integration.deploy.gateways import register
 from tests.integration.deploy.mqtt_client import Client
-from tests.integration.edge.shelf_server import Shelf, shelf_server
+from tests.integration.edge.shelf_server import shelf_server
+from tests.integration.edge.test_remote_agent import LampShelf
 from tests.services.stacks import RunningStack, environment, run_stack, state_directory
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
@@ -69,7 +70,11 @@ def ask(api: httpx.Client, path: str) -> Any:
 
 
 def test_a_gateway_is_invited_claims_its_credential_works_and_is_revoked(tmp_path: Path) -> None:
-    with state_directory() as state, shelf_server(Shelf(unit=1)) as modbus, run_stack(state) as stack:
+    with (
+        state_directory() as state,
+        shelf_server(LampShelf(unit=1, weights_g=[40.0, 0.0, 0.0, 0.0])) as modbus,
+        run_stack(state) as stack,
+    ):
         register(stack.info.dsn, OWN.gateway, OTHER.gateway)
         api = operator(stack)
         code = api.post(f"/v1/gateways/{OWN.gateway}:invite").raise_for_status().json()["code"]
@@ -131,11 +136,18 @@ def speak_for_another(stack: RunningStack, url: str) -> None:
 
 def command_and_configure(api: httpx.Client, log: Path) -> None:
     """A command is done, and a configuration applied, by way of worker, broker, agent, stream and database."""
-    made = api.post(f"/v1/gateways/{OWN.gateway}/commands", json={"kind": "identify"}).raise_for_status().json()
-    assert wait_until(lambda: ask(api, f"/commands/{made['id']}")["state"] == "done", SOON_S), log.read_text()
+    for command in ({"kind": "identify"}, {"kind": "tare", "args": {"device": "s01", "bay": 1}}):
+        made = api.post(f"/v1/gateways/{OWN.gateway}/commands", json=command).raise_for_status().json()
+        assert ended(api, made["id"])["state"] == "done", ended(api, made["id"])
     desired = {"config": {"report": {"heartbeat_s": 2.0}}}
     api.put(f"/v1/gateways/{OWN.gateway}/config", json=desired, headers={"If-Match": '"0"'}).raise_for_status()
     assert wait_until(lambda: ask(api, "")["config"]["applied"] == 1, SOON_S), log.read_text()
+
+
+def ended(api: httpx.Client, command: str) -> Any:
+    """The command, once it has come to its end."""
+    assert wait_until(lambda: ask(api, f"/commands/{command}")["finished_at"] is not None, SOON_S)
+    return ask(api, f"/commands/{command}")
 
 
 def was_refused(log: Path) -> bool:
