@@ -12,11 +12,12 @@ from typing import Final
 from edge_agent.bus.intake import READER_METRICS, Intake
 from edge_agent.bus.modbus import ModbusBus
 from edge_agent.bus.poller import Poller
-from edge_agent.bus.registers import Decoded
+from edge_agent.bus.reader import Tared
+from edge_agent.bus.registers import SHELF_METRIC, Decoded
 from edge_agent.bus.report import Reporter
 from edge_agent.outbox.builder import Reading
 from edge_agent.settings import Device, IntakeSettings, Settings
-from edge_agent.shelf.inference import Inference, Inferred
+from edge_agent.shelf.inference import Inference, Inferred, SlotView
 
 Found = list[Reading] | Inferred
 """What a poll brought: readings worth sending, or decisions with the memories that they changed."""
@@ -37,6 +38,12 @@ class Polling:
         self.inference = Inference(settings.slots, new_id, kept)
         self.buses = {name: ModbusBus(bus) for name, bus in settings.buses.items()}
         self._put = put
+        self._bus_of = {register.channel: device.bus for device in settings.devices for register in device.registers}
+        self._bays = {
+            f"{device.name}-b{bay}.{SHELF_METRIC}": (device, bay)
+            for device in settings.devices
+            for bay in range(1, device.bays + 1)
+        }
         self._lines = {name: _Line(self, name) for name in settings.buses}
         self.intake = None if settings.intake is None else _intake(settings.intake, settings, put)
 
@@ -92,9 +99,31 @@ class Polling:
         }
         return frozenset(answered.keys() | rarely) - self.silent
 
-    def in_thread_of(self, bus: str) -> threading.Lock:
-        """Held while the trackers of this bus are stepped: who else changes them takes it."""
-        return self._lines[bus].lock
+    # ------------------------------------------------------------------ told by people, from any thread
+
+    def tare(self, channel: str, mono_ms: int) -> Tared:
+        """Zero the bay that a channel weighs, and see that it shows zero. Raises KeyError, TareError."""
+        device, bay = self._bays[channel]
+        line = self._lines[device.bus]
+        slots = [slot.name for slot in self.settings.slots if slot.channel == channel]
+        with line.lock:  # what is read while the scale goes to zero is no sale of everything
+            for slot in slots:
+                self.inference.tare(slot, mono_ms)
+            return line.poller.tare(device.name, bay)
+
+    def count(self, slot: str, units: int, mono_ms: int) -> None:
+        """Somebody counted a slot. Raises KeyError, ValueError."""
+        with self._lock_of(slot):
+            self.put(self.inference.count(slot, units, mono_ms))
+
+    def look(self, slot: str) -> SlotView:
+        """What is known of a slot. Raises KeyError."""
+        with self._lock_of(slot):
+            return self.inference.look(slot)
+
+    def _lock_of(self, slot: str) -> threading.Lock:
+        """Held while the tracker of a slot is stepped."""
+        return self._lines[self._bus_of[self.inference.channel_of(slot)]].lock
 
     def put(self, found: Found) -> None:
         """Hand on what was found, or what somebody told the inference."""

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from contracts.frames import OFFSET_MAX_MS, PROTOCOL_VERSION, Event, EventFrame, Quality, TelemetryFrame
 from edge_agent.clock import Instant
-from edge_agent.shelf.tracker import Decision
+from edge_agent.shelf.decision import Decision
 
 UNNUMBERED: Final = "none"
 """Incarnation of a frame that the outbox has not numbered yet."""

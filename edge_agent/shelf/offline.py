@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import UserError
+from edge_agent.shelf.decision import Decision
 from edge_agent.shelf.slot import Article, SlotMemory, SlotPlan
-from edge_agent.shelf.tracker import Decision, SlotTracker
+from edge_agent.shelf.tracker import SlotTracker
 
 TRACE_COLUMNS: Final = ("t_ms", "slot", "weight_g")
 PLAN_COLUMNS: Final = ("slot", "role", "sku", "unit_weight_g", "unit_weight_sd_g", "capacity")
+TEMPERATURE: Final = "temp_c"
 OWN: Final = "own"
 NEIGHBOUR: Final = "neighbour"
 
@@ -41,7 +43,8 @@ def infer(trace: Path, slots: Path, start: Path | None) -> Iterator[Decision]:
         if not row["weight_g"]:
             continue  # the scale did not answer
         weight_g = _number(where, row, "weight_g")
-        yield from trackers[slot].step(round(_number(where, row, "t_ms")), weight_g)
+        temp_c = _number(where, row, TEMPERATURE) if row.get(TEMPERATURE) else None
+        yield from trackers[slot].step(round(_number(where, row, "t_ms")), weight_g, temp_c)
 
 
 def as_json(decision: Decision) -> dict[str, object]:

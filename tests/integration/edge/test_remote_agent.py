@@ -17,7 +17,7 @@ from pymodbus.constants import ExcCodes
 
 from contracts import topics
 from contracts.commands import config_sha256
-from contracts.frames import Answer, AnswerFrame
+from contracts.frames import Answer, AnswerFrame, EventKind
 from contracts.topics import Down, Lane
 from edge_agent.settings import parse_broker
 from tests.integration.edge.agent_process import HERE, UNIT_G, agent, configure, edge, noisy
@@ -28,14 +28,16 @@ from tests.integration.edge.waiting import wait_for
 from tests.services.brokers import BrokerHandle
 
 WINDOW_S = 2.0
-WRITE_COIL = 5
+READ_HOLDING, WRITE_COIL, WRITE_REGISTER = 3, 5, 6
+TARE = 200
 
 
 @dataclass
 class LampShelf(Shelf):
-    """A shelf with a lamp on coil 0; ``lamp`` is all that was ever written to it."""
+    """A shelf with a lamp on coil 0 (``lamp`` is all that was ever written to it), and scales that obey a tare."""
 
     lamp: list[bool] = field(default_factory=list)
+    zero_g: list[float] = field(default_factory=lambda: [0.0] * 4)
 
     async def _access(
         self,
@@ -48,7 +50,18 @@ class LampShelf(Shelf):
     ) -> ExcCodes | None:
         if function == WRITE_COIL and values is not None:
             self.lamp.append(bool(values[0]))
+        if function == READ_HOLDING:
+            registers[address - start : address - start + count] = [0] * count  # a tare is done at once
+        if function == WRITE_REGISTER and values is not None:
+            self.zero_g[address - TARE] = self.weights_g[address - TARE]
         return await super()._access(function, start, address, count, registers, values)
+
+    def _words(self) -> dict[int, int]:
+        loaded_g = self.weights_g
+        self.weights_g = [weight_g - zero_g for weight_g, zero_g in zip(loaded_g, self.zero_g, strict=True)]
+        words = super()._words()
+        self.weights_g = loaded_g
+        return words
 
 
 @dataclass
@@ -259,6 +272,52 @@ def test_the_same_command_three_times_acts_once(scene: Scene) -> None:
     assert done.result["devices"]["s01"]["silent"] is False
     (failed,) = [answer for answer in scene.answers() if answer.state == "failed"]
     assert failed.error == "this agent knows no command 'dance'"
+
+
+def test_a_tare_zeroes_the_scale_once_and_is_no_sale(scene: Scene) -> None:
+    with agent(scene.config):
+        wait_for(lambda: len(events(scene.platform)) == 4, 30)
+        for _ in range(2):
+            scene.command("t1", "tare", slot="s01-b1")
+        wait_for(lambda: scene.states("t1") == ["acked", "done"], 30)
+        wait_for(lambda: len(events(scene.platform)) == 5, 30)
+        scene.items[0] += 1
+        wait_for(lambda: len(events(scene.platform)) == 6, 60)
+        scene.command("t2", "tare", device="s01", bay=9)
+        wait_for(lambda: len(scene.states("t2")) == 2, 30)
+    assert events(scene.platform)[4:] == [
+        ("s01-b1", EventKind.ADJUST, 0, 12),
+        ("s01-b1", EventKind.RESTOCK, 1, 13),
+    ]
+    assert scene.shelf.tared == [0]
+    (done,) = [answer for answer in scene.answers() if answer.state == "done"]
+    assert done.result["slots"] == ["s01-b1"]
+    assert abs(done.result["before_g"] - 12 * UNIT_G) < 20
+    assert abs(done.result["after_g"]) < 20
+    assert scene.answers()[-1].error == "no bay of this gateway has channel 's01-b9.weight_g'"
+
+
+def test_a_refill_check_tells_what_lies_there_and_takes_a_count(scene: Scene) -> None:
+    with agent(scene.config):
+        wait_for(lambda: len(events(scene.platform)) == 4, 30)
+        scene.command("r1", "refill_check")
+        wait_for(lambda: scene.states("r1") == ["acked", "done"], 30)
+        scene.command("r2", "refill_check", count={"s01-b2": 9}, explain=True)
+        wait_for(lambda: scene.states("r2") == ["acked", "done"], 30)
+        wait_for(lambda: len(events(scene.platform)) == 5, 30)
+        scene.command("r3", "refill_check", count={"s01-b2": 3, "nowhere": 1})
+        wait_for(lambda: scene.states("r3") == ["acked", "failed"], 30)
+    told = {answer.cmd: answer.result for answer in scene.answers() if answer.state == "done"}
+    assert {slot["slot"]: slot["on_shelf"] for slot in told["r1"]["slots"]} == {
+        "s01-b1": 12, "s01-b2": 8, "s01-b3": 0, "s01-b4": 20
+    }  # fmt: skip
+    assert abs(told["r1"]["slots"][0]["grams"] - 12 * UNIT_G) < 20
+    assert all(0.0 <= slot["conf"] <= 1.0 for slot in told["r1"]["slots"])
+    assert [slot["slot"] for slot in told["r2"]["slots"]] == ["s01-b2"]
+    assert told["r2"]["slots"][0]["on_shelf"] == 9
+    assert told["r2"]["slots"][0]["recent"][-1]["why"] == "count"
+    assert events(scene.platform)[-1] == ("s01-b2", EventKind.ADJUST, 1, 9)
+    assert scene.answers()[-1].error == "no slot is named 'nowhere'"
 
 
 def test_kill_9_in_the_middle_of_a_command_never_acts_twice_and_one_that_waited_acts(scene: Scene) -> None:

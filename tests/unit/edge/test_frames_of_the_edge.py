@@ -9,8 +9,8 @@ from edge_agent.bus.registers import Decoded
 from edge_agent.bus.report import Reporter
 from edge_agent.clock import Instant
 from edge_agent.outbox.builder import FrameBuilder, Reading, event_frame, telemetry_frame, ulid
+from edge_agent.shelf.decision import Decision
 from edge_agent.shelf.inference import Inference
-from edge_agent.shelf.tracker import Decision
 from edge_agent.slots_file import Slot
 from tests.unit.edge.shelf_trace import Trace
 

@@ -34,7 +34,8 @@ def told(delta_g: float, noise_sd_g: float, *neighbours: Article, memory: SlotMe
         (10.0, QUIET_G, "unknown"),  # more than an exchange explains, less than what rules it out
         (-350.0, QUIET_G, (-1, {})),
         (-356.0, QUIET_G, (-1, {})),  # -700 + 344 fits better, and is far less likely
-        (-358.0, QUIET_G, "unknown"),
+        (-358.0, QUIET_G, (-1, {})),  # one unit in 10,000, but nothing else would do
+        (-359.0, QUIET_G, "unknown"),
         (-700.0, NOISY_G, (-2, {})),
         (350.0, NOISY_G, (1, {})),
         (1_050.0, NOISY_G, (3, {})),
@@ -72,8 +73,8 @@ def test_a_swap_is_never_within_what_no_event_explains(delta_g: float, noise_sd_
 
 
 def test_a_load_that_is_too_small_to_name_does_not_leave() -> None:
-    assert told(-20.0, QUIET_G, memory=SlotMemory(10, load_g=20.0)) == "unknown"
-    assert told(-180.0, QUIET_G, memory=SlotMemory(10, load_g=180.0)) == (0, {})
+    assert told(-20.0, QUIET_G, memory=SlotMemory(10, loads_g=[20.0])) == "unknown"
+    assert told(-180.0, QUIET_G, memory=SlotMemory(10, loads_g=[180.0])) == (0, {})
 
 
 def test_the_likelier_of_two_meanings_gets_the_higher_confidence() -> None:
