@@ -11,7 +11,9 @@ from contracts import logs
 from deploy.bench.e2e import Plan, Result, run_e2e
 
 if TYPE_CHECKING:
+    from deploy.bench.day import Result as DayResult
     from deploy.bench.edge import EdgeResult
+    from deploy.bench.infer import Result as InferResult
     from deploy.bench.query import Result as QueryResult
     from deploy.bench.uplink import UplinkResult
 
@@ -144,6 +146,63 @@ def uplink(
         _show("bench uplink", result)
 
 
+@app.command()
+def day(
+    *,
+    hours: Annotated[float, typer.Option(min=0.5, max=24, help="Length of the simulated day.")] = 24.0,
+    speed: Annotated[float, typer.Option(min=1, max=10_000, help="How many times faster it passes.")] = 1_000.0,
+    poll_s: Annotated[float, typer.Option(min=1, max=600, help="Seconds of the day between polls of a shelf.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="The outages follow from it.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """A day of one gateway with 40 shelves, while power, network, broker and stream fail at random.
+
+    Exits with 1 when a reading was lost, is there twice, or waits in the outbox at the end.
+    """
+    from deploy.bench import day as days  # noqa: PLC0415 - the other benchmarks need none of the edge
+
+    console = Console(stderr=True)
+    plan = days.Plan(hours=hours, speed=speed, poll_s=poll_s, seed=seed)
+    result = days.run_day(plan, say=lambda text: console.print(text, style="dim"))
+    if as_json:
+        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
+    else:
+        _show("bench day", result)
+    if not result.ok:
+        raise typer.Exit(INCOMPLETE_EXIT)
+
+
+@app.command()
+def infer(
+    *,
+    seeds: Annotated[int, typer.Option(min=1, help="Simulated shelves of each scene.")] = 20,
+    first_seed: Annotated[int, typer.Option(min=0, help="Take seeds that nothing was tuned on.")] = 1_000,
+    hours: Annotated[float, typer.Option(min=0.1, help="Length of each.")] = 2.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Sales and restocks inferred from simulated weights, against what really happened, scene by scene."""
+    from deploy.bench.infer import run_infer  # noqa: PLC0415 - the other benchmarks need none of the edge
+
+    console = Console(stderr=True)
+    result = run_infer(seeds, first_seed, hours=hours, say=lambda text: console.print(text, style="dim"))
+    if as_json:
+        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
+    else:
+        _show_scenes(result)
+
+
+def _show_scenes(result: "InferResult") -> None:
+    table = Table(title=f"bench infer: {result.seeds} shelves of {result.hours} h each")
+    for name in ("scene", "true", "exact", "missed", "spurious", "delay p50", "delay p95", "us a sample"):
+        table.add_column(name, justify="left" if name == "scene" else "right")
+    for each in (*result.scenes, result.all):
+        table.add_row(
+            each.scene, f"{each.true}", f"{each.exact:.2%}", f"{each.missed:.2%}", f"{each.spurious:.2%}",
+            f"{each.delay_p50_ms} ms", f"{each.delay_p95_ms} ms", f"{each.us_per_sample}",
+        )  # fmt: skip
+    Console().print(table)
+
+
 def _show_queries(result: "QueryResult") -> None:
     table = Table(title=f"bench query: {result.rows:,} readings ({result.tier}), milliseconds")
     for name in ("query", "p50", "p99", "worst", "bytes"):
@@ -153,7 +212,7 @@ def _show_queries(result: "QueryResult") -> None:
     Console().print(table)
 
 
-def _show(title: str, result: "Result | EdgeResult | UplinkResult") -> None:
+def _show(title: str, result: "Result | DayResult | EdgeResult | UplinkResult") -> None:
     table = Table(title=title, show_header=False)
     for name, value in msgspec.to_builtins(result).items():
         table.add_row(
