@@ -24,6 +24,8 @@ _RUN_SD: Final = 2.5
 
 
 GAP_MS: Final = 5_000
+GAP_PERIODS: Final = 3
+"""A shelf that is read seldom has no gap after every sample: only what is this many times its usual distance is one."""
 CLOCK_SLIP_MS: Final = 60_000
 """A sample that is older than the last by less came late, by more: the clock began anew."""
 
@@ -38,9 +40,9 @@ class Order(Enum):
     ANEW = auto()
 
 
-def order_of(last_ms: int | None, t_ms: int) -> Order:
-    """How a sample at ``t_ms`` follows one at ``last_ms``, or none."""
-    if last_ms is None or 0 < t_ms - last_ms <= GAP_MS:
+def order_of(last_ms: int | None, t_ms: int, period_ms: int = 0) -> Order:
+    """How a sample at ``t_ms`` follows one at ``last_ms``, or none, when the one before that was ``period_ms`` older."""
+    if last_ms is None or 0 < t_ms - last_ms <= max(GAP_MS, GAP_PERIODS * period_ms):
         return Order.NEXT
     if t_ms > last_ms:
         return Order.AFTER_GAP

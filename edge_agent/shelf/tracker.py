@@ -69,6 +69,7 @@ class SlotTracker:
         self._window: deque[Sample] = deque(maxlen=WINDOW)
         self._trail: deque[Sample] = deque(maxlen=TRAIL_SAMPLES)
         self._last_ms: int | None = None
+        self._period_ms = 0
         self._moving = False
         self._unsettled = 0
         self._pending: Plateau | None = None
@@ -129,9 +130,11 @@ class SlotTracker:
 
     def _comes_next(self, t_ms: int) -> bool:
         """Whether a sample is newer than the last. After a gap, or when the clock began anew, the window does too."""
-        order = order_of(self._last_ms, t_ms)
+        order = order_of(self._last_ms, t_ms, self._period_ms)
         if order is Order.LATE:
             return False
+        # After an outage the next sample comes soon, and the period is short again.
+        self._period_ms = t_ms - self._last_ms if self._last_ms is not None and order is not Order.ANEW else 0
         self._last_ms = t_ms
         if order is not Order.NEXT:
             self._window.clear()

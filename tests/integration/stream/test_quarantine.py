@@ -54,9 +54,9 @@ def test_rows_are_found_by_what_they_are_and_a_page_follows_the_other(platform: 
     first = rows(platform, "--limit", "3")
     assert first + rows(platform, "--limit", "3", "--before", str(first[-1]["id"])) == found
     assert "bad_json" in call(platform, "list").output
-    shown = json.loads(call(platform, "show", str(found[-1]["id"]), "--json").output)
-    assert shown["payload_base64"] == "/3s="
-    assert "ff 7b" in call(platform, "show", str(found[-1]["id"])).output
+    broken = str(rows(platform, "--reason", "bad_json")[0]["id"])
+    assert json.loads(call(platform, "show", broken, "--json").output)["payload_base64"] == "/3s="
+    assert "ff 7b" in call(platform, "show", broken).output
     missing = call(platform, "show", "999")
     assert isinstance(missing.exception, UserError)
 

@@ -237,3 +237,23 @@ def test_a_swap_is_told_when_it_stays() -> None:
     decisions = follow(trace.settle(40.0))
     assert [(d.kind, d.units, dict(d.other)) for d in decisions[1:]] == [(EventKind.SALE, -1, {"tea": 1})]
     assert decisions[-1].decided_ms - decisions[-1].t_ms >= 20_000
+
+
+def test_a_shelf_that_is_read_every_ten_seconds_sells_and_is_refilled() -> None:
+    trace = Trace(noise_g=1.0).fill(14).settle(600.0).take(2).settle(600.0).restock(3).settle(900.0)
+    tracker = new_tracker(trace)
+    seldom = [sample for sample in trace.samples if sample[0] % 10_000 == 0]
+    decisions = [decision for t_ms, weight_g in seldom for decision in tracker.step(t_ms, weight_g)]
+    assert changes(decisions) == [("sale", -2), ("restock", 3)]
+
+
+def test_what_a_fast_shelf_did_not_see_for_a_while_is_a_gap() -> None:
+    before = Trace().fill(14).settle(10.0)
+    away = Trace(seed=1)
+    away.items = before.items[:-2]
+    away.settle(20.0)
+    later = [(t_ms + before.now_ms + 60_000, weight_g) for t_ms, weight_g in away.samples]
+    tracker = new_tracker(before)
+    decisions = [d for t_ms, weight_g in before.samples + later for d in tracker.step(t_ms, weight_g)]
+    assert changes(decisions) == [("sale", -2)]
+    assert decisions[-1].t_ms == later[0][0], "no plateau spans the gap"
