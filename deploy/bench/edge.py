@@ -63,7 +63,8 @@ class Plan(NamedTuple):
 class EdgeResult(msgspec.Struct, frozen=True, kw_only=True):
     """Outcome of the measured window.
 
-    ``cpu_share`` is of one core, of the agent alone. ``values_per_s`` were read, of ``values_per_s_due`` that the
+    ``cpu_percent`` and ``cpu_share`` are of one core, of the agent alone. ``requests_per_s`` were sent,
+    ``naive_requests_per_s`` is what one request a register would need. ``values_per_s`` were read, of ``values_per_s_due`` that the
     periods ask for; ``polls_missed`` deadlines passed without a poll, the others began ``poll_late_ms`` after theirs
     on average. A cycle is one poll of every device: planned and measured requests for it, and what one request a
     register would need. ``start_s``: from the agent's start until its first frame was at the platform.
@@ -71,6 +72,7 @@ class EdgeResult(msgspec.Struct, frozen=True, kw_only=True):
     the processor time used meanwhile; where it is not small, the figures say little.
     """
 
+    cpu_percent: float
     cpu_share: float
     rss_mib: float
     rss_peak_mib: float
@@ -80,6 +82,8 @@ class EdgeResult(msgspec.Struct, frozen=True, kw_only=True):
     polls_per_s: float
     polls_missed: int
     poll_late_ms: float
+    requests_per_s: float
+    naive_requests_per_s: float
     requests_per_cycle: float
     requests_per_cycle_planned: int
     requests_per_cycle_naive: int
@@ -98,6 +102,10 @@ class EdgeResult(msgspec.Struct, frozen=True, kw_only=True):
     cpu_elsewhere_share: float
     machine: str
     versions: dict[str, str]
+    tier: str = "none"
+    """No database takes part."""
+    seed: int = 0
+    """Nothing is drawn: the devices count."""
 
     @property
     def sound(self) -> bool:
@@ -186,6 +194,7 @@ def _result(plan_: Plan, settings: Settings, run: _Run, platform: CountingPlatfo
     polls = run.growth("polls")
     ranges = sum(len(plan(device.registers, Map())) for device in settings.devices)
     return EdgeResult(
+        cpu_percent=round(100 * used.cpu_s["agent"] / seconds, 2),
         cpu_share=round(used.cpu_s["agent"] / seconds, 4),
         rss_mib=round(run.rss_bytes / _MIB, 1),
         rss_peak_mib=round(run.peak_bytes / _MIB, 1),
@@ -195,6 +204,8 @@ def _result(plan_: Plan, settings: Settings, run: _Run, platform: CountingPlatfo
         polls_per_s=round(run.rate("polls"), 1),
         polls_missed=round(run.growth("polls_missed")),
         poll_late_ms=round(run.growth("polls_late_seconds") / max(1.0, polls) * _MS, 2),
+        requests_per_s=round(run.rate("requests"), 1),
+        naive_requests_per_s=round(plan_.devices * plan_.registers / plan_.period_s, 1),
         requests_per_cycle=round(run.growth("requests") / max(1.0, polls) * plan_.devices, 1),
         requests_per_cycle_planned=ranges,
         requests_per_cycle_naive=plan_.devices * plan_.registers,

@@ -1,6 +1,6 @@
 """The least that a gateway can call a platform: takes frames in order, counts their readings, acknowledges them.
 
-It keeps nothing, so that a bench of the edge measures the edge. ``bench edge --stack`` puts the real one in its place.
+It keeps nothing, so that a bench of the edge measures the edge. ``bench day`` has the real one in its place.
 """
 
 import threading

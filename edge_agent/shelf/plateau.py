@@ -41,7 +41,7 @@ class Order(Enum):
 
 
 def order_of(last_ms: int | None, t_ms: int, period_ms: int = 0) -> Order:
-    """How a sample at ``t_ms`` follows one at ``last_ms``, or none, when the one before that was ``period_ms`` older."""
+    """How a sample at ``t_ms`` follows the one at ``last_ms``, which came ``period_ms`` after the one before it."""
     if last_ms is None or 0 < t_ms - last_ms <= max(GAP_MS, GAP_PERIODS * period_ms):
         return Order.NEXT
     if t_ms > last_ms:

@@ -126,7 +126,7 @@ class World:
 @contextmanager
 def update_world(root: Path) -> Iterator[World]:
     (root / "served").mkdir()
-    handler = partial(_Quiet, directory=str(root / "served"))
+    handler = partial(Quiet, directory=str(root / "served"))
     with serving(handler) as url:
         yield World(root, url)
 
@@ -144,7 +144,7 @@ def serving(handler: Any) -> Iterator[str]:
         thread.join()
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
         del format, args
 
