@@ -5,6 +5,7 @@ import signal
 import tarfile
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from edge_agent.remote.trial import Health
 from edge_agent.update.errors import UpdateError
 from edge_agent.update.guard import running
 from edge_agent.update.trial import activate, confirm
-from tests.integration.edge.update_world import NOW, World, answering, new_key, serving, tar_of, update_world
+from tests.integration.edge.update_world import NOW, Quiet, World, answering, new_key, serving, tar_of, update_world
+from tests.services.certificates import Authority
 
 WELL = Health(frozenset(), frozenset(), is_heard=True)
 
@@ -225,3 +227,14 @@ def test_a_disk_that_is_full_is_told_and_nothing_stays(world: World) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
     assert world.stage(url).version == "1.1.0"
+
+
+def test_https_is_believed_by_the_authority_beside_the_configuration_alone(world: World, tmp_path: Path) -> None:
+    authority, other = Authority(tmp_path), Authority(tmp_path, "other")
+    name = world.publish().rpartition("/")[2]
+    with serving(partial(Quiet, directory=str(world.folder)), authority.issue("127.0.0.1")) as url:
+        refused(world, f"{url}/{name}", "CERTIFICATE_VERIFY_FAILED")
+        refused(world, f"{url}/{name}", "CERTIFICATE_VERIFY_FAILED", ca_file=other.ca)
+        assert world.stage(f"{url}/{name}", ca_file=authority.ca).version == "1.1.0"
+    with serving(partial(Quiet, directory=str(world.folder)), authority.issue("elsewhere")) as url:
+        refused(world, f"{url}/{name}", "CERTIFICATE_VERIFY_FAILED", ca_file=authority.ca)

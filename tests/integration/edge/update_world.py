@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -24,6 +25,7 @@ from edge_agent.update import guard
 from edge_agent.update.manifest import FORMAT, PRODUCT, Manifest, platform_tag
 from edge_agent.update.minisign import PublicKey
 from edge_agent.update.staging import Staged, stage
+from tests.services.certificates import Pair
 
 NOW: Final = datetime(2026, 11, 24, 12, tzinfo=UTC)
 GUARD: Final = guard.__file__
@@ -103,9 +105,17 @@ class World:
         (self.folder / f"{version}.json.minisig").write_text(sign(body, "a release", self.secret))
         return f"{self.url}/{version}.json"
 
-    def stage(self, manifest_url: str, version: str = "1.0.0", now: datetime = NOW) -> Staged:
+    def stage(
+        self, manifest_url: str, version: str = "1.0.0", now: datetime = NOW, ca_file: Path | None = None
+    ) -> Staged:
         return stage(
-            manifest_url, key=public(self.secret), home=self.home, version=version, now=now, config=self.config
+            manifest_url,
+            key=public(self.secret),
+            home=self.home,
+            version=version,
+            now=now,
+            config=self.config,
+            ca_file=ca_file,
         )
 
     def start(self, environ: Mapping[str, str] | None = None) -> str:
@@ -132,12 +142,17 @@ def update_world(root: Path) -> Iterator[World]:
 
 
 @contextmanager
-def serving(handler: Any) -> Iterator[str]:
+def serving(handler: Any, pair: Pair | None = None) -> Iterator[str]:
+    """A server on a free port; with ``pair`` it speaks TLS."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if pair is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.cert, pair.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http{'s' if pair else ''}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()
