@@ -1,4 +1,4 @@
-"""Serves /metrics and /healthz of a process of ours on a loopback port."""
+"""Serves /metrics and /healthz of a process of ours."""
 
 import json
 import threading
@@ -15,17 +15,18 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 
-def serve(port: int, registry: CollectorRegistry, trouble: Callable[[], str]) -> None:
-    """Serve from a daemon thread; nothing with port 0. ``trouble`` says what is wrong, '' when all is well.
+def serve(address: tuple[str, int], registry: CollectorRegistry, trouble: Callable[[], str]) -> None:
+    """Serve at (host, port) from a daemon thread; nothing with port 0.
 
-    Raises UserError when the port is taken.
+    ``trouble`` says what is wrong, '' when all is well. Raises UserError when the port is taken.
     """
+    host, port = address
     if not port:
         return
     try:
-        server = make_server("127.0.0.1", port, _wsgi(registry, trouble), _Server, _QuietHandler)
+        server = make_server(host, port, _wsgi(registry, trouble), _Server, _QuietHandler)
     except OSError as error:
-        message = f"SHELFPULSE_METRICS_PORT: cannot serve on {port}: {error.strerror}"
+        message = f"SHELFPULSE_METRICS_PORT: cannot serve on {host}:{port}: {error.strerror}"
         raise UserError(message, "choose another port, or 0 for none") from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
 

@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     )
     log_format: Literal["json", "console"] = "json"
     metrics_port: int = Field(default=0, ge=0, le=65_535)
+    metrics_host: str = Field(default="127.0.0.1", min_length=1)
     retention_days: int = Field(default=400, ge=1, le=36_500)
     rollup_days: int = Field(default=1_100, ge=2, le=36_500)
     quarantine_days: int = Field(default=90, ge=1, le=36_500)
@@ -159,7 +160,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self._dsn = settings.dsn.get_secret_value()
         self._settings = settings
-        self._port = settings.metrics_port
+        self._address = (settings.metrics_host, settings.metrics_port)
         self._metrics = Metrics()
         self._pace = Pace(share=REFRESH_SHARE)
         self._tier = Tier.PLAIN
@@ -168,8 +169,8 @@ class Worker:
         self._downlink = _downlink(settings, self._metrics)
 
     def serve_metrics(self) -> None:
-        """Serve /metrics and /healthz on loopback from a daemon thread. Raises UserError when the port is taken."""
-        serve(self._port, self._metrics.registry, self._metrics.trouble)
+        """Serve /metrics and /healthz from a daemon thread. Raises UserError when the port is taken."""
+        serve(self._address, self._metrics.registry, self._metrics.trouble)
 
     async def run(self) -> None:
         """Work until a signal, and over any absence of the database. Raises UserError when it has no schema."""

@@ -48,7 +48,7 @@ def run(
     logs.configure("api", format_=settings.log_format)
     application = create_app(settings)
     if settings.metrics_port:
-        serve(settings.metrics_port, lambda: is_healthy(application.state.pool))
+        serve((settings.metrics_host, settings.metrics_port), lambda: is_healthy(application.state.pool))
     # uvicorn drains on a signal and then raises it again: by then it must not kill us, for this exit is a clean one.
     for caught in (signal.SIGTERM, signal.SIGINT):
         signal.signal(caught, lambda *_: None)

@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     secret: SecretStr = Field(min_length=SECRET_MIN_CHARS)
     log_format: Literal["json", "console"] = "json"
     metrics_port: int = Field(default=0, ge=0, le=65_535)
+    metrics_host: str = Field(default="127.0.0.1", min_length=1)
     pool_max: int = Field(default=10, ge=1, le=100)
     gateway_broker_url: str = Field(default="", pattern=r"^(mqtts?://[^@/\s]+)?$")
     gateway_ca_file: Path | None = None

@@ -71,7 +71,7 @@ def run_process(settings: StreamSettings, processes: int, index: int) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    server = _serve(settings.metrics_port + index if settings.metrics_port else 0)
+    server = _serve(settings.metrics_port + index if settings.metrics_port else 0, settings.metrics_host)
     span = fence.spans(processes)[index]
     control = Control(settings.dsn, settings.patience_s, stopping, span)
     claim, beginning, prepare = _take_over(settings, span, control)
@@ -169,11 +169,11 @@ def _recovery(directory: Path) -> RecoveryConfig:
     return RecoveryConfig(directory)  # type: ignore[no-untyped-call] # nor this
 
 
-def _serve(port: int) -> ThreadingHTTPServer | None:
+def _serve(port: int, host: str) -> ThreadingHTTPServer | None:
     if not port:
         return None
     try:
-        return metrics.serve(port)
+        return metrics.serve(port, host)
     except OSError as error:
         msg = f"SHELFPULSE_METRICS_PORT: {error.strerror}"
         raise UserError(msg, "choose a free port") from error

@@ -95,8 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay silent: requests are no events of ours."""
 
 
-def serve(port: int, host: str = "127.0.0.1") -> ThreadingHTTPServer:
-    """Show /metrics and /healthz on loopback from a daemon thread. Raises OSError when the port is taken."""
+def serve(port: int, host: str) -> ThreadingHTTPServer:
+    """Show /metrics and /healthz from a daemon thread. Raises OSError when the port is taken."""
     server = ThreadingHTTPServer((host, port), _Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()

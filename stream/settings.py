@@ -55,6 +55,7 @@ class StreamSettings(BaseSettings):
     mqtt_url: Annotated[str, Field(validation_alias=AliasChoices("MQTT_URL", "SHELFPULSE_MQTT_URL", "mqtt_url"))]
     state: Path = Path("/var/lib/shelfpulse")
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     log_format: Annotated[str, Field(pattern="^(json|console)$")] = "json"
     patience_s: Annotated[float, Field(gt=0, le=86_400)] = 900.0
 

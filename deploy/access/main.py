@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     access_shared_url: SecretStr = SecretStr("")
     log_format: Literal["json", "console"] = "json"
     metrics_port: int = Field(default=0, ge=0, le=65_535)
+    metrics_host: str = Field(default="127.0.0.1", min_length=1)
 
     def keeper(self, metrics: Metrics) -> Keeper:
         """The keeper of these settings. Raises UserError for a URL without a user."""
@@ -108,7 +109,7 @@ def run(
     logs.configure("access", format_=log_format or settings.log_format)
     metrics = Metrics()
     keeper = settings.keeper(metrics)
-    serve(settings.metrics_port, metrics.registry, metrics.trouble)
+    serve((settings.metrics_host, settings.metrics_port), metrics.registry, metrics.trouble)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -64,12 +64,12 @@ class EdgeResult(msgspec.Struct, frozen=True, kw_only=True):
     """Outcome of the measured window.
 
     ``cpu_percent`` and ``cpu_share`` are of one core, of the agent alone. ``requests_per_s`` were sent,
-    ``naive_requests_per_s`` is what one request a register would need. ``values_per_s`` were read, of ``values_per_s_due`` that the
-    periods ask for; ``polls_missed`` deadlines passed without a poll, the others began ``poll_late_ms`` after theirs
-    on average. A cycle is one poll of every device: planned and measured requests for it, and what one request a
-    register would need. ``start_s``: from the agent's start until its first frame was at the platform.
-    ``readings_written`` and ``readings_committed`` are of the whole run. ``cpu_elsewhere_share``: what others took of
-    the processor time used meanwhile; where it is not small, the figures say little.
+    ``naive_requests_per_s`` is what one request a register would need. ``values_per_s`` were read, of
+    ``values_per_s_due`` that the periods ask for; ``polls_missed`` deadlines passed without a poll, the others began
+    ``poll_late_ms`` after theirs on average. A cycle is one poll of every device. ``start_s``: from the agent's start
+    until its first frame was at the platform. ``readings_written`` and ``readings_committed`` are of the whole run.
+    ``cpu_elsewhere_share``: what others took of the processor time used meanwhile; where it is not small, the figures
+    say little.
     """
 
     cpu_percent: float

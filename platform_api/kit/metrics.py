@@ -54,8 +54,8 @@ class _Quiet(WSGIRequestHandler):
         """Scrapes are not worth a line."""
 
 
-def serve(port: int, is_healthy: Callable[[], bool]) -> WSGIServer:
-    """Serve /metrics and /healthz on 127.0.0.1 from a daemon thread. Raises UserError when the port is taken."""
+def serve(address: tuple[str, int], is_healthy: Callable[[], bool]) -> WSGIServer:
+    """Serve /metrics and /healthz at (host, port) from a daemon thread. Raises UserError when the port is taken."""
     metrics = make_wsgi_app()
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -67,9 +67,9 @@ def serve(port: int, is_healthy: Callable[[], bool]) -> WSGIServer:
         return [b"ok" if ok else b"database unreachable"]
 
     try:
-        server = make_server("127.0.0.1", port, app, handler_class=_Quiet)
+        server = make_server(*address, app, handler_class=_Quiet)
     except OSError as error:
-        msg = f"SHELFPULSE_METRICS_PORT {port}: {error.strerror}"
+        msg = f"SHELFPULSE_METRICS_PORT {address[1]}: {error.strerror}"
         raise UserError(msg) from error
     Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server

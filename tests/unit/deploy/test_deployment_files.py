@@ -44,6 +44,15 @@ def test_volumes_and_files_of_compose_are_there(compose: dict[str, Any]) -> None
                 assert (DEPLOY / source).exists()
 
 
+def test_prometheus_of_compose_scrapes_services_that_serve_metrics(compose: dict[str, Any]) -> None:
+    scraped = yaml.safe_load((DEPLOY / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
+    for target in (target for job in scraped for static in job["static_configs"] for target in static["targets"]):
+        name, _, port = target.partition(":")
+        environment = compose["services"][name]["environment"]
+        assert environment["SHELFPULSE_METRICS_PORT"] == port
+        assert environment["SHELFPULSE_METRICS_HOST"] == "0.0.0.0"  # noqa: S104 - within the compose network
+
+
 def test_no_secret_has_a_default(compose: dict[str, Any]) -> None:
     text = (DEPLOY / "compose.yaml").read_text()
     names = [part.partition("}")[0] for part in text.split("${")[1:]]
@@ -53,7 +62,8 @@ def test_no_secret_has_a_default(compose: dict[str, Any]) -> None:
 
 
 def test_every_container_starts_a_command_that_exists(compose: dict[str, Any], manifests: list[dict[str, Any]]) -> None:
-    started = [service["command"][0] for service in compose["services"].values() if "command" in service]
+    ours = [service for service in compose["services"].values() if service["image"].startswith("shelfpulse:")]
+    started = [service["command"][0] for service in ours]
     for manifest in manifests:
         template = manifest["spec"].get("template", {}).get("spec", {"containers": []})
         containers = template["containers"] + template.get("initContainers", [])
