@@ -51,7 +51,9 @@ class Mount(NamedTuple):
 
 
 MOUNTS: Final = (
-    Mount("import", "deploy.local.importing", "Import a CSV file: orgs, sites, devices, skus or slots.", "all"),
+    Mount(
+        "import", "deploy.local.importing", "Import a CSV file: orgs, sites, devices, skus, slots or pos-sales.", "all"
+    ),
     Mount(
         "edge",
         "edge_agent.main",

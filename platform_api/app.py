@@ -32,6 +32,7 @@ from platform_api.live.routes import router as live_router
 from platform_api.pages import routes as page_routes
 from platform_api.pages.rendering import STATIC
 from platform_api.replenishment.routes import router as replenishment_router
+from platform_api.sales.routes import router as sales_router
 from platform_api.settings import Settings
 from platform_api.telemetry.routes import router as telemetry_router
 from platform_api.tenancy import routes as tenancy_routes
@@ -43,6 +44,7 @@ TAGS: Final = [
     {"name": "inventory", "description": "What lies on the shelves, and what happened there"},
     {"name": "anomalies", "description": "What seems wrong, with its evidence"},
     {"name": "replenishment", "description": "Suggested refills"},
+    {"name": "sales", "description": "What the tills sold"},
     {"name": "devices", "description": "Sites, gateways, devices and their series"},
     {
         "name": "gateways",
@@ -125,6 +127,7 @@ def _mount(app: FastAPI) -> None:
         inventory_router,
         anomalies_router,
         replenishment_router,
+        sales_router,
         devices_router,
         claims_router,
         commands_router,

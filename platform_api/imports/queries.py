@@ -12,6 +12,16 @@ ORGS = "SELECT tenant_id, org_id FROM org WHERE tenant_id = ANY(%(tenants)s)"
 SITES = "SELECT tenant_id, site_id FROM site WHERE tenant_id = ANY(%(tenants)s)"
 SKUS = "SELECT tenant_id, sku FROM sku WHERE tenant_id = ANY(%(tenants)s)"
 GATEWAYS = "SELECT tenant_id, gateway_id, site_id FROM gateway WHERE tenant_id = ANY(%(tenants)s)"
+# Lines that are stored with other contents: `place` counts from 1.
+DIFFERENT_SALES = """
+SELECT n.place
+FROM unnest(%(tenant)s::text[], %(site)s::text[], %(sku)s::text[], %(units)s::int[], %(sold_at)s::timestamptz[],
+            %(receipt)s::text[], %(line)s::int[])
+     WITH ORDINALITY AS n (tenant, site, sku, units, sold_at, receipt, line, place)
+JOIN pos_sale p ON p.tenant = n.tenant AND p.site = n.site AND p.receipt = n.receipt AND p.line = n.line
+WHERE (p.sku, p.units, p.sold_at) IS DISTINCT FROM (n.sku, n.units, n.sold_at)
+ORDER BY n.place
+"""
 CHANNELS = "SELECT tenant_id, gateway_id, channel, slot_id FROM slot WHERE tenant_id = ANY(%(tenants)s)"
 
 UPSERT_GATEWAY = """
@@ -74,6 +84,12 @@ WHERE (kept.site_id, kept.channel, kept.sku, kept.unit_weight_g, kept.unit_weigh
       (excluded.site_id, excluded.channel, excluded.sku, excluded.unit_weight_g, excluded.unit_weight_sd_g,
        excluded.capacity)
 RETURNING (xmax = 0) AS created
+""",
+    Kind.POS_SALES: """
+INSERT INTO pos_sale (tenant, site, sku, units, sold_at, receipt, line)
+VALUES (%(tenant)s, %(site)s, %(sku)s, %(units)s, %(sold_at)s, %(receipt)s, %(line)s)
+ON CONFLICT (tenant, site, receipt, line) DO NOTHING
+RETURNING true AS created
 """,
 }
 

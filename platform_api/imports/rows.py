@@ -7,11 +7,12 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from contracts.ids import CHANNEL_PATTERN, IDENTIFIER_PATTERN
 
 UNITS_MAX: Final = 100_000
+LINE_MAX: Final = 1_000_000
 WEIGHT_MAX_G: Final = 1_000_000.0
 
 Identifier = Annotated[str, Field(pattern=IDENTIFIER_PATTERN)]
@@ -43,6 +44,7 @@ class Kind(StrEnum):
     DEVICES = "devices"
     SKUS = "skus"
     SLOTS = "slots"
+    POS_SALES = "pos-sales"
 
 
 class Row(BaseModel):
@@ -155,12 +157,36 @@ class SlotRow(Row):
         return self
 
 
+class PosSaleRow(Row):
+    """A line of a till's receipt; ``units`` is negative for a return, ``sold_at`` RFC 3339 with its offset.
+
+    A line that is stored already is left alone; told with other contents it is a mistake of the file.
+    """
+
+    identity = ("tenant", "site", "receipt", "line")
+
+    site: Identifier
+    sku: Sku
+    units: Annotated[int, Field(ge=-UNITS_MAX, le=UNITS_MAX)]
+    sold_at: AwareDatetime
+    receipt: Annotated[str, Field(min_length=1, max_length=64)]
+    line: Annotated[int, Field(ge=0, le=LINE_MAX)]
+
+    @model_validator(mode="after")
+    def _something_sold(self) -> "PosSaleRow":
+        if not self.units:
+            message = "units must not be 0"
+            raise ValueError(message)
+        return self
+
+
 MODELS: Final[dict[Kind, type[Row]]] = {
     Kind.ORGS: OrgRow,
     Kind.SITES: SiteRow,
     Kind.DEVICES: DeviceRow,
     Kind.SKUS: SkuRow,
     Kind.SLOTS: SlotRow,
+    Kind.POS_SALES: PosSaleRow,
 }
 
 

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from platform_api.imports import queries
-from platform_api.imports.rows import DeviceRow, Kind, OrgRow, SiteRow, SlotRow
+from platform_api.imports.rows import DeviceRow, Kind, OrgRow, PosSaleRow, SiteRow, SlotRow
 from platform_api.imports.staging import Fault, Staged, stage
 
 Connection = psycopg.Connection[Any]
@@ -112,11 +112,28 @@ def _check_slots(connection: Connection, tenants: list[str], rows: Sequence[Stag
             yield Fault(item.line, "channel", f"{row.channel} weighs slot {slot!r} already")
 
 
+def _check_pos_sales(connection: Connection, tenants: list[str], rows: Sequence[Staged]) -> Iterator[Fault]:
+    sites = set(_fetch(connection, queries.SITES, tenants))
+    skus = set(_fetch(connection, queries.SKUS, tenants))
+    for item in rows:
+        row = item.row
+        assert isinstance(row, PosSaleRow)
+        if (row.tenant, row.site) not in sites:
+            yield Fault(item.line, "site", f"there is no site {row.site!r}")
+        if (row.tenant, row.sku) not in skus:
+            yield Fault(item.line, "sku", f"there is no SKU {row.sku!r}")
+    told = {name: [getattr(item.row, name) for item in rows] for name in PosSaleRow.model_fields}
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        for (place,) in cursor.execute(queries.DIFFERENT_SALES.encode(), told):
+            yield Fault(rows[place - 1].line, "", "this line was told before with other contents")
+
+
 _CHECKS: Final[Mapping[Kind, Callable[[Connection, list[str], Sequence[Staged]], Iterator[Fault]]]] = {
     Kind.ORGS: _check_orgs,
     Kind.SITES: _check_sites,
     Kind.DEVICES: _check_devices,
     Kind.SLOTS: _check_slots,
+    Kind.POS_SALES: _check_pos_sales,
 }
 
 

@@ -115,6 +115,8 @@ def _site(connection: psycopg.Connection, tenant: str, site: str, org: str, now:
            VALUES (%(tenant)s, %(site)s, 'tea', 8, 24)""",
         """INSERT INTO shelf_position (tenant_id, gateway_id, slot_id, site_id, sku, on_shelf, as_of)
            VALUES (%(tenant)s, %(gateway)s, %(slot)s, %(site)s, 'tea', 12, %(now)s)""",
+        """INSERT INTO pos_sale (tenant, site, sku, units, sold_at, receipt, line)
+           VALUES (%(tenant)s, %(site)s, 'tea', 1, %(now)s, 'r-0', 1)""",
     ):
         connection.execute(statement, place)
     series = connection.execute(

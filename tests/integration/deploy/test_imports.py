@@ -18,7 +18,18 @@ demo,s1,g1,a-b1,a-b1.weight_g,cola,345,3,24,8,20
 demo,s1,g1,a-b2,a-b2.weight_g,cola,345,3,24,4,24
 demo,s1,g1,a-b3,a-b3.weight_g,tea,520,3,24,4,24
 """
-FILES = {Kind.ORGS: ORGS, Kind.SITES: SITES, Kind.DEVICES: DEVICES, Kind.SKUS: SKUS, Kind.SLOTS: SLOTS}
+SALES = """tenant,site,sku,units,sold_at,receipt,line
+demo,s1,cola,2,2026-01-05T08:12:31Z,r1,1
+demo,s1,cola,-1,2026-01-05T09:00:00+08:00,r2,1
+"""
+FILES = {
+    Kind.ORGS: ORGS,
+    Kind.SITES: SITES,
+    Kind.DEVICES: DEVICES,
+    Kind.SKUS: SKUS,
+    Kind.SLOTS: SLOTS,
+    Kind.POS_SALES: SALES,
+}
 
 
 @pytest.fixture
@@ -44,7 +55,7 @@ def test_all_kinds_are_written_in_order(connection: psycopg.Connection[Any]) -> 
     outcomes = load_all(connection)
     assert [outcome.faults for outcome in outcomes.values()] == [()] * len(FILES)
     assert {kind: outcome.created for kind, outcome in outcomes.items()} == {
-        Kind.ORGS: 2, Kind.SITES: 2, Kind.DEVICES: 2, Kind.SKUS: 2, Kind.SLOTS: 3,
+        Kind.ORGS: 2, Kind.SITES: 2, Kind.DEVICES: 2, Kind.SKUS: 2, Kind.SLOTS: 3, Kind.POS_SALES: 2,
     }  # fmt: skip
     assert rows(connection, b"SELECT gateway_id, name FROM gateway") == [("g1", "Back room")]
 
@@ -116,3 +127,14 @@ def test_the_stream_is_told_of_new_slots(connection: psycopg.Connection[Any], da
         listener.execute("LISTEN shelfpulse_control")
         load(connection, Kind.SLOTS, SLOTS.replace(",24,8,20", ",30,8,20"))
         assert "slot" in {notice.payload for notice in listener.notifies(timeout=10, stop_after=1)}
+
+
+def test_sales_of_unknown_sites_and_changed_lines_are_told_and_nothing_is_written(
+    connection: psycopg.Connection[Any],
+) -> None:
+    load_all(connection)
+    outcome = load(
+        connection, Kind.POS_SALES, SALES.replace(",2,", ",3,") + "demo,s9,cola,1,2026-01-05T08:00:00Z,r3,1\n"
+    )
+    assert [(fault.line, fault.column) for fault in outcome.faults] == [(2, ""), (4, "site")]
+    assert rows(connection, b"SELECT units FROM pos_sale ORDER BY id") == [(2,), (-1,)]

@@ -1,0 +1,1 @@
+"""Sales of the tills: the witness that is independent of the shelf."""
