@@ -13,6 +13,7 @@ from contracts import logs
 from contracts.errors import UserError
 from contracts.ids import is_identifier
 from contracts.topics import Lane
+from simulators import backfill as backfills
 from simulators import console, queries, settings, slave_play
 from simulators import plan as plans
 from simulators.fleet import Fleet, FleetReport, addresses, clock_offset_ms
@@ -21,6 +22,7 @@ from simulators.link_command import serve as serve_link
 from simulators.links import parse_broker
 from simulators.playback import play
 from simulators.raw_load import RawReport, run_raw
+from simulators.replay import ReplayReport
 from simulators.replay import load as load_recording
 from simulators.replay import replay as replay_recording
 from simulators.slaves import CountingSlave, ShelfSlave, Slave
@@ -143,19 +145,25 @@ def replay(
     *,
     speed: Annotated[float, typer.Option(min=0, help="1: as recorded; 60: an hour a minute; 0: at once.")] = 0,
     deadline: Annotated[float, typer.Option(min=1, help="Give up after so many seconds.")] = 600,
+    backfill: Annotated[
+        bool, typer.Option("--backfill", help="Let frames in that are older than retention; needs the database.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Publish recorded messages with the ack protocol, and wait until they are committed.
 
-    Exits with 1 when the deadline comes first.
+    Exits with 1 when the deadline comes first, or with --backfill when a frame stays in quarantine for its time.
     """
     recorded = load_recording(frames)
     broker = parse_broker(settings.mqtt_url())
-    report = replay_recording(
-        recorded, broker, speed=speed, client_id=f"replay-{secrets.token_hex(5)}", deadline_s=deadline
-    )
+
+    def publish() -> ReplayReport:
+        client_id = f"replay-{secrets.token_hex(5)}"
+        return replay_recording(recorded, broker, speed=speed, client_id=client_id, deadline_s=deadline)
+
+    report = backfills.lift(settings.dsn(), recorded, publish) if backfill else publish()
     console.show(report, as_json=json)
-    if not report.complete:
+    if not report.complete or report.held:
         raise typer.Exit(INCOMPLETE)
 
 

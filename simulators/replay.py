@@ -30,7 +30,8 @@ NAMED_MAX: Final = 10
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     """Outcome. ``messages`` are those on raw and st topics, safe from the broker on; ``waiting`` names stuck lanes.
 
-    ``closed`` frames are of incarnations that the platform has closed before: they can no longer be sent.
+    ``closed`` frames are of incarnations that the platform has closed before: they can no longer be sent. With
+    --backfill ``retried`` frames were in quarantine for their age and are stored now, ``held`` ones are there still.
     """
 
     complete: bool
@@ -44,6 +45,8 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     frames_per_s: float
     waiting: list[str]
+    retried: int = 0
+    held: int = 0
 
 
 class LaneReplay:

@@ -71,6 +71,8 @@ class Snapshot:
     policies: dict[SiteSku, Policy] = field(default_factory=dict)
     proposals: dict[SiteSku, Proposal] = field(default_factory=dict)
     elsewhere: Elsewhere = field(default_factory=dict)
+    backfills: frozenset[tuple[str, str, str]] = frozenset()
+    """(tenant, gateway, ep) of frames that may be older than retention."""
 
 
 class StoredPosition(NamedTuple):
@@ -117,6 +119,10 @@ class Control:
     def gateway(self, tenant: str, gateway: str) -> clean.Gateway | None:
         """The registered gateway of that name."""
         return self._snapshot.gateways.get((tenant, gateway))
+
+    def is_backfill(self, tenant: str, gateway: str, ep: str) -> bool:
+        """Whether frames of this incarnation ('' for plain readings) may be older than retention."""
+        return (tenant, gateway, ep) in self._snapshot.backfills
 
     def series(self, wanted: Sequence[ChannelSet]) -> list[npt.NDArray[np.int32] | Fault]:
         """Ids of the series of each set, shape (len(channels),); all that are new are created at once."""
@@ -265,6 +271,7 @@ def read_snapshot(connection: psycopg.Connection, version: int, elsewhere: Elsew
             for tenant, site, sku, cycle, units, state in connection.execute(queries.PROPOSALS)
         },
         elsewhere,
+        frozenset(connection.execute(queries.BACKFILLS).fetchall()),
     )
 
 

@@ -33,6 +33,9 @@ class Registry(Protocol):
     def gateway(self, tenant: str, gateway: str) -> clean.Gateway | None:
         """The registered gateway of that name."""
 
+    def is_backfill(self, tenant: str, gateway: str, ep: str) -> bool:
+        """Whether frames of this incarnation ('' for plain readings) may be older than retention."""
+
     def series(self, wanted: Sequence[ChannelSet]) -> "list[npt.NDArray[np.int32] | Fault]":
         """Ids of the series of each set, shape (len(channels),); all that are new are created at once."""
 
@@ -210,7 +213,7 @@ class Decoder:
         if ids is None:
             return False
         sync = frame.sync == 1
-        fault = clean.check_times(frame.t0, frame.t0 + max(frame.d), limits) if sync else None
+        fault = self._check_times(address, frame.ep, (frame.t0, frame.t0 + max(frame.d)), limits) if sync else None
         arrival = Arrival(
             message, address, lane, frame.ep, frame.seq, telemetry.digest(frame), frame.t0, sync, frame.boot, frame.mono
         )
@@ -226,18 +229,28 @@ class Decoder:
             case TelemetryFrame():
                 # The clock of sync:0 is judged once it is repaired, in the bucket that knows the anchors.
                 if arrival.sync:
-                    arrival.fault = clean.check_times(frame.t0, frame.t0 + max(frame.d), limits)
+                    times = (frame.t0, frame.t0 + max(frame.d))
+                    arrival.fault = self._check_times(arrival.address, frame.ep, times, limits)
                 if arrival.fault is None:
                     self._add_readings(frame, arrival, builder)
             case EventFrame():
                 arrival.events = tuple(frame.ev)
                 arrival.fault = clean.check_texts(frame.ev)
                 if arrival.sync and arrival.fault is None:
-                    last_ms = frame.t0 + max(event.d for event in frame.ev)
-                    arrival.fault = clean.check_times(frame.t0, last_ms, limits)
+                    times = (frame.t0, frame.t0 + max(event.d for event in frame.ev))
+                    arrival.fault = self._check_times(arrival.address, frame.ep, times, limits)
             case AnswerFrame():
                 arrival.answers = tuple(frame.rs)
                 arrival.fault = clean.check_answers(frame.rs)
+
+    def _check_times(
+        self, address: GatewayAddress, ep: str, times_ms: tuple[int, int], limits: clean.Limits
+    ) -> Fault | None:
+        """Whether the first and the last time of a frame are accepted; an open backfill has no earliest one."""
+        fault = clean.check_times(*times_ms, limits)
+        if fault is not None and self._registry.is_backfill(address.tenant, address.gateway, ep):
+            return clean.check_times(*times_ms, limits._replace(earliest_ms=0))
+        return fault
 
     def _read_late(self, late: LateFrame, builders: dict[int, _Builder], limits: clean.Limits) -> None:
         """Read a message that comes back from the database; without a settled place it is like any that just came."""
@@ -300,7 +313,7 @@ class Decoder:
         limits: clean.Limits,
     ) -> Fault | None:
         at_ms = message.received_ms if reading.ts is None else reading.ts
-        fault = clean.check_times(at_ms, at_ms, limits)
+        fault = self._check_times(address, "", (at_ms, at_ms), limits)
         if fault is not None:
             return fault
         (ids,) = self._registry.series([ChannelSet(address.tenant, address.gateway, tuple(reading.values))])

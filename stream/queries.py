@@ -37,6 +37,8 @@ ANCHORS: Final = """
 SELECT tenant_id, gateway_id, boot, zero_at FROM clock_anchor ORDER BY tenant_id, gateway_id, seen_at
 """
 
+BACKFILLS: Final = "SELECT tenant_id, gateway_id, ep FROM backfill WHERE open_until > now()"
+
 # ------------------------------------------------------------------ the fence
 
 FENCE_LOCK: Final = "LOCK TABLE ingest_owner IN SHARE ROW EXCLUSIVE MODE"

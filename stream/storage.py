@@ -86,10 +86,18 @@ DAY_TABLES: Final = """
     ORDER BY relname
 """
 DROP_TABLE: Final = "DROP TABLE {name}"
-DROP_CHUNKS: Final = "SELECT drop_chunks('reading', older_than => %(cutoff)s)"
+DROP_CHUNKS: Final = "SELECT drop_chunks('reading', older_than => %(hi)s, newer_than => %(lo)s::timestamptz)"
 RAW_FROM: Final = "SELECT raw_from FROM storage_state"
 ADVANCE_RAW_FROM: Final = "UPDATE storage_state SET raw_from = greatest(raw_from, %(cutoff)s)"
-# Also of backfilled days before an earlier cutoff: their readings go too.
+# Days that were backfilled since the cutoff are kept as if they had been measured then.
+BACKFILLED: Final = """
+    SELECT range_agg(tstzrange(lo, hi)) @> tstzrange(%(lo)s, %(hi)s) FROM backfill WHERE lo < %(hi)s AND hi > %(lo)s
+"""
+KEPT: Final = """
+    SELECT lower(kept), upper(kept)
+    FROM (SELECT unnest(range_agg(tstzrange(lo, hi))) AS kept FROM backfill WHERE opened_at >= %(cutoff)s) AS runs
+    WHERE lower(kept) < %(cutoff)s ORDER BY 1
+"""
 DROP_DIGESTS: Final = "DELETE FROM ingest_digest WHERE day < (%(cutoff)s AT TIME ZONE 'UTC')::date"
 LOCK: Final = "SELECT pg_advisory_xact_lock(%(key)s)"
 REFRESH: Final = {
@@ -204,13 +212,15 @@ def ensure_partitions(connection: Connection, tier: Tier, lo: datetime, hi: date
 def refresh(connection: Connection, tier: Tier, lo: datetime, hi: datetime) -> None:
     """Bring the rollups of all readings from ``lo`` (included) to ``hi`` (excluded) up to date, level by level.
 
-    Widened to whole buckets of each level. Days before ``storage_state.raw_from`` are left alone: their readings are
-    dropped, and a refresh would take the rollups away too. Needs autocommit.
+    Widened to whole buckets of each level. Days before ``storage_state.raw_from`` that were not backfilled are left
+    alone: their readings are dropped, and a refresh would take the rollups away too. Needs autocommit.
     """
     assert connection.autocommit, "TimescaleDB refreshes outside of transactions"
     row = connection.execute(RAW_FROM).fetchone()
     assert row is not None
-    lo = max(lo, row[0]) if row[0] is not None else lo
+    raw_from = row[0]
+    if raw_from is not None and lo < raw_from and not _is_backfilled(connection, lo, min(hi, raw_from)):
+        lo = raw_from
     if lo >= hi:
         return
     for level in LEVELS:
@@ -221,17 +231,27 @@ def refresh(connection: Connection, tier: Tier, lo: datetime, hi: datetime) -> N
 def drop_before(connection: Connection, tier: Tier, cutoff: datetime) -> list[str]:
     """Drop the readings of all whole UTC days before ``cutoff``, with their digests; rollups stay.
 
-    Returns the names of what was dropped. A crash on the way is finished by the next call. Needs autocommit.
+    Days that were backfilled since then stay too. Returns the names of what was dropped. A crash on the way is finished
+    by the next call. Needs autocommit.
     """
     assert connection.autocommit, "a partition is detached outside of transactions"
     cutoff = floor(cutoff, DAY)
     with connection.transaction():
         connection.execute(ADVANCE_RAW_FROM, {"cutoff": cutoff})
         connection.execute(DROP_DIGESTS, {"cutoff": cutoff})
+    kept = connection.execute(KEPT, {"cutoff": cutoff}).fetchall()
     if tier is not Tier.PLAIN:
-        return [str(name) for (name,) in connection.execute(DROP_CHUNKS, {"cutoff": cutoff})]
+        starts = [None, *(hi for _, hi in kept)]
+        ends = [*(lo for lo, _ in kept), cutoff]
+        return [
+            str(name)
+            for lo, hi in zip(starts, ends, strict=True)
+            if lo is None or lo < hi
+            for (name,) in connection.execute(DROP_CHUNKS, {"lo": lo, "hi": hi})
+        ]
+    spared = {partition_name(day) for lo, hi in kept for day in days_between(lo, hi - _TICK)}
     tables = connection.execute(DAY_TABLES).fetchall()
-    expired = [table for table in tables if table[0] < partition_name(cutoff)]
+    expired = [table for table in tables if table[0] < partition_name(cutoff) and table[0] not in spared]
     for name, attached, pending in expired:
         _drop_partition(connection, sql.Identifier(name), attached=attached, pending=pending)
     return [str(name) for name, _, _ in expired]
@@ -246,6 +266,14 @@ def days_between(lo: datetime, hi: datetime) -> list[datetime]:
     """Midnights (UTC) of all days that ``lo`` to ``hi``, both included, touch."""
     first = floor(lo, DAY)
     return [first + n * DAY for n in range((floor(hi, DAY) - first) // DAY + 1)]
+
+
+_TICK: Final = timedelta(microseconds=1)
+
+
+def _is_backfilled(connection: Connection, lo: datetime, hi: datetime) -> bool:
+    row = connection.execute(BACKFILLED, {"lo": lo, "hi": hi}).fetchone()
+    return row is not None and bool(row[0])
 
 
 def _server(connection: Connection) -> tuple[int, bool]:

@@ -31,9 +31,13 @@ class Registry:
     def __init__(self) -> None:
         self.ids: dict[tuple[str, str], int] = {}
         self.asked = 0
+        self.backfills: set[tuple[str, str, str]] = set()
 
     def gateway(self, tenant: str, gateway: str) -> Gateway | None:
         return Gateway("s1", revoked=False) if (tenant, gateway) == ("acme", "g1") else None
+
+    def is_backfill(self, tenant: str, gateway: str, ep: str) -> bool:
+        return (tenant, gateway, ep) in self.backfills
 
     def series(self, wanted: Sequence[ChannelSet]) -> list[npt.NDArray[np.int32] | Fault]:
         self.asked += 1
@@ -208,3 +212,16 @@ def test_events_are_kept_and_their_texts_checked() -> None:
 def test_no_bytes_break_the_decoder(payload: bytes, topic: str) -> None:
     chunk = decode(decoder(), payload, topic=topic)
     assert len(chunk.arrivals) + len(chunk.strays) + len(chunk.sightings) >= 1
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["the strict way", "the quick way"])
+def test_an_open_backfill_lifts_the_earliest_time_of_its_incarnation_alone(known: bool) -> None:  # noqa: FBT001
+    registry = Registry()
+    decoding = Decoder(registry, clock=lambda: NOW)
+    if known:
+        decode(decoding, frames.encode(frame()))
+    registry.backfills = {("acme", "g1", "aaaa")}
+    old, ahead = frame(2, t0=NOW_MS - 500 * 86_400_000), frame(3, t0=NOW_MS + 600_000)
+    others = frames.encode(old).replace(b'"aaaa"', b'"bbbb"')
+    arrivals = decode(decoding, frames.encode(old), frames.encode(ahead), others).arrivals
+    assert [each.fault and each.fault.reason for each in arrivals] == [None, Reason.BAD_TIME, Reason.BAD_TIME]
