@@ -12,6 +12,7 @@ from deploy.bench.e2e import Plan, Result, run_e2e
 
 if TYPE_CHECKING:
     from deploy.bench.day import Result as DayResult
+    from deploy.bench.detect import Result as DetectResult
     from deploy.bench.edge import EdgeResult
     from deploy.bench.infer import Result as InferResult
     from deploy.bench.query import Result as QueryResult
@@ -191,6 +192,23 @@ def infer(
         _show_scenes(result)
 
 
+@app.command()
+def detect(
+    *,
+    seed: Annotated[int, typer.Option(help="Values follow from it.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Cost of the generic detector: µs a point and bytes a series, and readings a second of its vectorised twin."""
+    from deploy.bench.detect import run_detect  # noqa: PLC0415 - the other benchmarks need none of it
+
+    console = Console(stderr=True)
+    result = run_detect(seed, say=lambda text: console.print(text, style="dim"))
+    if as_json:
+        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
+    else:
+        _show("bench detect", result)
+
+
 def _show_scenes(result: "InferResult") -> None:
     table = Table(title=f"bench infer: {result.seeds} shelves of {result.hours} h each")
     for name in ("scene", "true", "exact", "missed", "spurious", "delay p50", "delay p95", "us a sample"):
@@ -212,7 +230,7 @@ def _show_queries(result: "QueryResult") -> None:
     Console().print(table)
 
 
-def _show(title: str, result: "Result | DayResult | EdgeResult | UplinkResult") -> None:
+def _show(title: str, result: "Result | DayResult | DetectResult | EdgeResult | UplinkResult") -> None:
     table = Table(title=title, show_header=False)
     for name, value in msgspec.to_builtins(result).items():
         table.add_row(
