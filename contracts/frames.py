@@ -177,6 +177,10 @@ class Reason(StrEnum):
     TOO_MANY_CHANNELS = "too_many_channels"
     UNKNOWN_GATEWAY = "unknown_gateway"
     WRONG_SITE = "wrong_site"
+    WRONG_TENANT = "wrong_tenant"
+    """The payload names another tenant, site or gateway than its topic."""
+    DUPLICATE_KEY = "duplicate_key"
+    """An object of the payload has a key twice: which of them was meant, nobody can know."""
     CLOSED_INCARNATION = "closed_incarnation"
     CONFLICT = "conflict"
     """A sequence number that was already committed came again with other content: two agents with one name."""
@@ -260,11 +264,16 @@ def encode(frame: AnyFrame) -> bytes:
 
     Raises ValueError when the frame is larger.
     """
-    payload = _ENCODE(frame)
+    payload = canonical(frame)
     if len(payload) > FRAME_MAX_BYTES:
         msg = f"frame of {len(payload)} bytes is over {FRAME_MAX_BYTES}"
         raise ValueError(msg)
     return payload
+
+
+def canonical(frame: AnyFrame) -> bytes:
+    """Canonical JSON of a frame that was read, whatever its size: a frame spelled otherwise may have been smaller."""
+    return _ENCODE(frame)
 
 
 def digest(frame: AnyFrame) -> int:
@@ -272,7 +281,7 @@ def digest(frame: AnyFrame) -> int:
 
     xxh64 (seed 0) of the canonical JSON. Digests are summed modulo 2**64 over the frames of a lane (I2).
     """
-    return xxhash.xxh64_intdigest(_ENCODE(frame))
+    return xxhash.xxh64_intdigest(canonical(frame))
 
 
 def _decode(decoder: msgspec.json.Decoder[_F], payload: bytes) -> _F:

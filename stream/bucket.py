@@ -42,7 +42,10 @@ from stream.settings import CLOCK_AHEAD, RETENTION
 
 STRAYS_KEPT_MAX: Final = 20
 """Samples kept of one gateway's messages without a place, for each reason and hour."""
-STRAY_KINDS_MAX: Final = 10_000
+STRAYS_AN_HOUR_MAX: Final = 2_000
+"""Samples of a bucket in an hour, however many gateways, reasons and made up names they are of."""
+PAYLOADS_AN_HOUR_MAX: Final = 64 * 1024 * 1024
+"""Bytes of refused frames of one gateway that are kept in an hour: a frame that is settled needs its row, no more."""
 LIVE_LANES: Final = frozenset({Lane.TEL, Lane.EVT})
 
 
@@ -74,7 +77,10 @@ class Bucket:
             {gateway: boots for gateway, boots in beginning.anchors.items() if bucket_of(gateway[1]) == number}
         )
         self._spikes = SpikeFinder() if learnt is None else SpikeFinder.restore(learnt)
-        self._strays: dict[tuple[str, str, Reason, int], int] = {}
+        self._hour = 0
+        self._strays: dict[tuple[str, str, Reason], int] = {}
+        self._strays_kept = 0
+        self._payload_bytes: dict[tuple[str, str], int] = {}
 
     def snapshot(self) -> bytes:
         """What the detectors learnt."""
@@ -144,7 +150,7 @@ class Bucket:
                     facts.unknown.setdefault(address, {})[arrival.lane] = arrival.ep
                 return None
             case Verdict.CLOSED | Verdict.CLONE:
-                facts.frames.append(_refused(arrival, lane, verdict))
+                facts.frames.append(self._refused(arrival, lane, verdict, facts, now))
                 return None
         if arrival.prev is not None and arrival.ep != state.ep:
             lost = sequence.close(state, arrival.ep, arrival.prev.ep, arrival.prev.seq)
@@ -169,7 +175,7 @@ class Bucket:
             gap_reason="" if arrival.gap is None else arrival.gap.reason,
         )
         if arrival.fault is not None:
-            settled.quarantine = _quarantine(arrival, lane, arrival.seq, arrival.fault)
+            settled.quarantine = self._bounded(_quarantine(arrival, lane, arrival.seq, arrival.fault), now)
             if arrival.fault.reason is Reason.BAD_TIME and clean.is_fast_clock(arrival.t0_ms, _limits(now)):
                 settled.anomalies = (alarms.fast_clock(arrival),)
             return settled
@@ -290,17 +296,50 @@ class Bucket:
     # ------------------------------------------------------------- what is not settled
 
     def _take_stray(self, stray: Stray, facts: Facts, now: datetime) -> None:
-        """Keep a sample of a message without a place; a flood of them must not fill the database."""
-        kind = (stray.tenant, stray.gateway, stray.fault.reason, int(now.timestamp()) // 3600)
-        if kind not in self._strays and len(self._strays) >= STRAY_KINDS_MAX:
-            self._strays.clear()
-        seen = self._strays.get(kind, 0)
-        self._strays[kind] = seen + 1
         row = QuarantineRow(stray.tenant, stray.gateway, "", "", None, stray.message, stray.fault)
-        kept = row if seen < STRAYS_KEPT_MAX else None
-        facts.strays[stray.fault.reason] = facts.strays.get(stray.fault.reason, 0) + 1
-        if kept is not None:
-            facts.frames.append(Settled(None, tenant=stray.tenant, gateway=stray.gateway, quarantine=kept))
+        sample = self._sample(row, facts, now)
+        if sample is not None:
+            facts.frames.append(Settled(None, tenant=stray.tenant, gateway=stray.gateway, quarantine=sample))
+
+    def _sample(self, row: QuarantineRow, facts: Facts, now: datetime) -> QuarantineRow | None:
+        """Count what settles nothing, and keep samples; a flood of it must not fill the database."""
+        reason = row.fault.reason
+        facts.strays[reason] = facts.strays.get(reason, 0) + 1
+        self._begin_hour(now)
+        seen = self._strays.get((row.tenant, row.gateway, reason), 0)
+        if seen >= STRAYS_KEPT_MAX or self._strays_kept >= STRAYS_AN_HOUR_MAX:
+            return None
+        self._strays[row.tenant, row.gateway, reason] = seen + 1
+        self._strays_kept += 1
+        return row
+
+    def _bounded(self, row: QuarantineRow, now: datetime) -> QuarantineRow:
+        """The row, without its payload once its gateway has filled its share of this hour."""
+        self._begin_hour(now)
+        gateway = (row.tenant, row.gateway)
+        used = self._payload_bytes.get(gateway, 0) + len(row.message.payload)
+        if used > PAYLOADS_AN_HOUR_MAX:
+            return row._replace(keeps_payload=False)
+        self._payload_bytes[gateway] = used
+        return row
+
+    def _begin_hour(self, now: datetime) -> None:
+        hour = int(now.timestamp()) // 3600
+        if hour != self._hour:
+            self._hour, self._strays_kept = hour, 0
+            self._strays.clear()
+            self._payload_bytes.clear()
+
+    def _refused(self, arrival: Arrival, lane: LaneId, verdict: Verdict, facts: Facts, now: datetime) -> Settled:
+        """Quarantine of a frame that only a second agent with the same name can have sent, and its alarm."""
+        if verdict is Verdict.CLONE:
+            fault = Fault(Reason.CONFLICT, f"frame {arrival.seq} of {arrival.ep} came again with other content")
+        else:
+            fault = Fault(Reason.CLOSED_INCARNATION, f"incarnation {arrival.ep} is closed")
+        address = arrival.address
+        sample = self._sample(_quarantine(arrival, lane, None, fault), facts, now)
+        return Settled(None, tenant=address.tenant, gateway=address.gateway, site=address.site, quarantine=sample,
+                       anomalies=(alarms.two_agents(arrival, fault.detail),))  # fmt: skip
 
     @staticmethod
     def _tell_again(facts: Facts, address: GatewayAddress, lane: Lane, ep: str, seq: int) -> None:
@@ -338,18 +377,6 @@ class Bucket:
 
 def _quarantine(arrival: Arrival, lane: LaneId, seq: int | None, fault: Fault) -> QuarantineRow:
     return QuarantineRow(lane.tenant, lane.gateway, lane.lane, arrival.ep, seq, arrival.message, fault)
-
-
-def _refused(arrival: Arrival, lane: LaneId, verdict: Verdict) -> Settled:
-    """Quarantine of a frame that only a second agent with the same name can have sent, and its alarm."""
-    if verdict is Verdict.CLONE:
-        fault = Fault(Reason.CONFLICT, f"frame {arrival.seq} of {arrival.ep} came again with other content")
-    else:
-        fault = Fault(Reason.CLOSED_INCARNATION, f"incarnation {arrival.ep} is closed")
-    address = arrival.address
-    return Settled(None, tenant=address.tenant, gateway=address.gateway, site=address.site,
-                   quarantine=_quarantine(arrival, lane, None, fault),
-                   anomalies=(alarms.two_agents(arrival, fault.detail),))  # fmt: skip
 
 
 def _lost(address: GatewayAddress, lane: LaneId, lost: Lost) -> Settled:

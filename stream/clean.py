@@ -5,6 +5,7 @@ quarantine with its own reason. Nothing that a device sends may block an epoch, 
 is refused here.
 """
 
+import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -21,6 +22,16 @@ GATEWAY_CHANNELS_MAX: Final = 10_000
 CONFIG_VERSION_MAX: Final = 2**31 - 1
 RESULT_MAX_BYTES: Final = 16 * 1024
 RESULT_DEPTH_MAX: Final = 32
+
+
+ENVELOPE_KEYS: Final = frozenset({"v", "ep", "seq"})
+
+
+class Misspelt(NamedTuple):
+    """A payload that says two things at once; ``placed``: its envelope is not among them."""
+
+    fault: Fault
+    placed: bool
 
 
 class Gateway(NamedTuple):
@@ -50,6 +61,40 @@ def check_gateway(address: GatewayAddress, known: Gateway | None) -> Fault | Non
         return Fault(Reason.UNKNOWN_GATEWAY, f"{address.tenant}/{address.gateway} is revoked")
     if known.site != address.site:
         return Fault(Reason.WRONG_SITE, f"registered at site {known.site!r}, speaks from {address.site!r}")
+    return None
+
+
+def check_spelling(payload: bytes, address: GatewayAddress) -> Misspelt | None:
+    """Whether a payload that is valid JSON has no key twice, and names nobody but its sender.
+
+    Slow: for payloads that are not spelled canonically, which conforming gateways do not send.
+    """
+    twice: list[tuple[str, list[str]]] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        known = dict(pairs)
+        if len(known) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice.extend((name, names) for name in known if names.count(name) > 1)
+        return known
+
+    try:
+        # Of whole numbers only the length could hurt, and they are not looked at.
+        found = json.loads(payload, object_pairs_hook=note, parse_int=float)
+    except (ValueError, RecursionError) as error:
+        return Misspelt(Fault(Reason.BAD_JSON, str(error)[:500]), placed=False)
+    if not isinstance(found, dict):
+        return None
+    if twice:
+        name, names = twice[0]
+        is_of_envelope = any(each in ENVELOPE_KEYS and "ep" in beside for each, beside in twice)
+        return Misspelt(Fault(Reason.DUPLICATE_KEY, f"{name[:64]!r} is there {names.count(name)} times"),
+                        placed=not is_of_envelope)  # fmt: skip
+    for name, expected in address._asdict().items():
+        if found.get(name, expected) != expected:
+            said = str(found[name])[:64]
+            detail = f"{name} is {expected!r} by the topic and {said!r} by the payload"
+            return Misspelt(Fault(Reason.WRONG_TENANT, detail), placed=True)
     return None
 
 

@@ -189,7 +189,7 @@ class Decoder:
         if lane in _READINGS and self._read_known(message, address, lane, builder, limits):
             return
         try:
-            frame = frames.decode(lane, message.payload)
+            frame = _decode(message.payload, address, lane)
         except FrameError as error:
             fault = Fault(error.reason, error.detail)
             if error.envelope is None:
@@ -212,11 +212,13 @@ class Decoder:
         ids = self._known.get((message.topic, frame.ep, frame.boot, tuple(frame.ch)))
         if ids is None:
             return False
+        canonical = telemetry.encode(frame)
+        if canonical != message.payload and clean.check_spelling(message.payload, address) is not None:
+            return False
         sync = frame.sync == 1
         fault = self._check_times(address, frame.ep, (frame.t0, frame.t0 + max(frame.d)), limits) if sync else None
-        arrival = Arrival(
-            message, address, lane, frame.ep, frame.seq, telemetry.digest(frame), frame.t0, sync, frame.boot, frame.mono
-        )
+        digest = xxhash.xxh64_intdigest(canonical)
+        arrival = Arrival(message, address, lane, frame.ep, frame.seq, digest, frame.t0, sync, frame.boot, frame.mono)
         arrival.fault = fault
         if fault is None:
             arrival.lo = builder.add(ids, frame.t0, (frame.i, frame.d, frame.x))
@@ -262,7 +264,7 @@ class Decoder:
         _, address, lane = self._parse_up(late.message.topic)
         fault = clean.check_gateway(address, self._registry.gateway(address.tenant, address.gateway))
         try:
-            frame = frames.decode(lane, late.message.payload)
+            frame = _decode(late.message.payload, address, lane)
         except FrameError as error:
             fault = fault or Fault(error.reason, error.detail)
         else:
@@ -337,6 +339,16 @@ class Decoder:
                 builder.sightings.append(Sighting(address, seen, message.received_ms))
                 return
         builder.strays.append(Stray(message, address.tenant, address.gateway, fault))
+
+
+def _decode(payload: bytes, address: GatewayAddress, lane: Lane) -> AnyFrame:
+    """The frame, when it says one thing only. Raises FrameError."""
+    frame = frames.decode(lane, payload)
+    misspelt = None if frames.canonical(frame) == payload else clean.check_spelling(payload, address)
+    if misspelt is not None:
+        envelope = Envelope(v=frame.v, ep=frame.ep, seq=frame.seq) if misspelt.placed else None
+        raise FrameError(misspelt.fault.reason, misspelt.fault.detail, envelope)
+    return frame
 
 
 def _arrival(message: Message, address: GatewayAddress, lane: Lane, frame: AnyFrame) -> Arrival:

@@ -253,7 +253,10 @@ class ProposalRow(NamedTuple):
 
 
 class QuarantineRow(NamedTuple):
-    """A row of quarantine; ``seq`` None for a message that has no settled place in a lane."""
+    """A row of quarantine; ``seq`` None for a message that has no settled place in a lane.
+
+    ``keeps_payload`` False: its gateway has filled its share of the quarantine.
+    """
 
     tenant: str
     gateway: str
@@ -262,6 +265,7 @@ class QuarantineRow(NamedTuple):
     seq: int | None
     message: Message
     fault: Fault
+    keeps_payload: bool = True
 
 
 class AnswerRow(NamedTuple):

@@ -31,6 +31,8 @@ CLOSE_S: Final = 3.0
 REFILLS_MAX: Final = 4
 """Buffers that are read from the socket before it is written to again."""
 TOPICS_CACHED_MAX: Final = 200_000
+TOPIC_CACHED_MAX_BYTES: Final = 200
+"""Ours are shorter; what anybody makes up may have 64 KiB."""
 _PUBACK: Final = np.dtype([("head", ">u2"), ("mid", ">u2")])
 _PUBACK_HEAD: Final = 0x4002
 _PUBLISH: Final = int(MessageType.PUBLISH)
@@ -267,6 +269,8 @@ class _IngestClient(Client):
     def _topic(self, name: bytes) -> str:
         topic = self._topics.get(name)
         if topic is None:
+            if len(name) > TOPIC_CACHED_MAX_BYTES:
+                return name.decode(errors="replace")
             if len(self._topics) >= TOPICS_CACHED_MAX:
                 self._topics.clear()
             # The decoder refuses what is not a topic of ours, so nothing is lost by replacing what is not UTF-8.

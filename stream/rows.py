@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PAYLOAD_KEPT_MAX: Final = 64 * 1024
 """Bytes of a message that quarantine keeps; what is longer is cut, and the row says how long it was."""
 TRUNCATED: Final = "; payload cut"
+NOT_KEPT: Final = "; payload not kept, the gateway has sent too much of this kind"
 DETAIL_MAX: Final = 1_000
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -167,11 +168,12 @@ def quarantine_row(row: QuarantineRow) -> tuple[Any, ...]:
     """Values of ``queries.QUARANTINE``."""
     message = row.message
     detail = storable(row.fault.detail)
-    if len(message.payload) > PAYLOAD_KEPT_MAX:
-        detail += TRUNCATED
+    kept = message.payload[:PAYLOAD_KEPT_MAX] if row.keeps_payload else b""
+    if len(kept) < len(message.payload):
+        detail += TRUNCATED if row.keeps_payload else NOT_KEPT
     topic = message.topic.replace("\x00", "\ufffd")
     return (datetime.fromtimestamp(message.received_ms / 1000, UTC), row.tenant, row.gateway, row.lane, row.ep, row.seq,
-            topic, row.fault.reason, detail, message.payload[:PAYLOAD_KEPT_MAX], len(message.payload))  # fmt: skip
+            topic, row.fault.reason, detail, kept, len(message.payload))  # fmt: skip
 
 
 def _positions(frames: list[Settled]) -> list[tuple[Any, ...]]:

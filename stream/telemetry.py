@@ -8,7 +8,6 @@ way once. Ranges, types, lengths and the content digest are the contracts' own; 
 from typing import Annotated, Final
 
 import msgspec
-import xxhash
 
 from contracts.frames import CHANNELS_MAX, FRAME_MAX_BYTES, SEQ_MAX, TIME_MAX_MS, Offset
 
@@ -59,6 +58,6 @@ def read(payload: bytes) -> Telemetry | None:
     return frame
 
 
-def digest(frame: Telemetry) -> int:
-    """The content hash that ``contracts.frames.digest`` gives for the same frame."""
-    return xxhash.xxh64_intdigest(_ENCODE(frame))
+def encode(frame: Telemetry) -> bytes:
+    """The bytes that ``contracts.frames.canonical`` gives for the same frame; its content hash is that of these."""
+    return _ENCODE(frame)

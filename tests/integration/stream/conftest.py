@@ -22,19 +22,20 @@ def device(broker: BrokerHandle) -> Iterator[Device]:
 @pytest.fixture
 def platform(database: str, broker: BrokerHandle, tmp_path: Path) -> Iterator[Platform]:
     """The registry of one store, and a stream that the test starts."""
-    with _platform(database, broker, tmp_path) as running:
+    with run_platform(database, broker, tmp_path) as running:
         yield running
 
 
 @pytest.fixture
-def any_platform(database: str, any_broker: BrokerHandle, tmp_path: Path) -> Iterator[Platform]:
+def anyrun_platform(database: str, any_broker: BrokerHandle, tmp_path: Path) -> Iterator[Platform]:
     """The same on each kind of broker."""
-    with _platform(database, any_broker, tmp_path) as running:
+    with run_platform(database, any_broker, tmp_path) as running:
         yield running
 
 
 @contextmanager
-def _platform(database: str, broker: BrokerHandle, state: Path) -> Iterator[Platform]:
+def run_platform(database: str, broker: BrokerHandle, state: Path) -> Iterator[Platform]:
+    """The registry of one store, and a stream that the test starts."""
     with psycopg.connect(database) as connection:
         connection.execute("INSERT INTO tenant (tenant_id, name) VALUES ('acme', 'Acme')")
         connection.execute(

@@ -1,15 +1,15 @@
 """A bucket's facts: what counts, what is told again, what is kept as a sample."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from contracts import frames, topics
 from contracts.frames import Event, EventFrame, EventKind, Gap, GapReason, Reason, TelemetryFrame
 from contracts.ids import bucket_of
 from contracts.topics import GatewayAddress, Lane
-from stream.bucket import STRAYS_KEPT_MAX, Bucket
+from stream.bucket import PAYLOADS_AN_HOUR_MAX, STRAYS_AN_HOUR_MAX, STRAYS_KEPT_MAX, Bucket
 from stream.control import Beginning, Snapshot, StoredPosition
 from stream.decode import Decoder
-from stream.facts import Facts, LaneId, Message
+from stream.facts import Chunk, Facts, Fault, LaneId, Message, Stray, join_columns
 from stream.sequence import LaneState
 from tests.unit.stream.test_decode import Registry
 
@@ -127,6 +127,41 @@ def test_of_a_flood_of_strays_samples_are_kept_and_all_are_counted() -> None:
     facts = Bench().take(*[(topics.up(ADDRESS, Lane.TEL), b"{")] * (STRAYS_KEPT_MAX + 30))
     assert len(facts.frames) == STRAYS_KEPT_MAX
     assert facts.strays == {Reason.BAD_JSON: STRAYS_KEPT_MAX + 30}
+
+
+def test_clones_are_sampled_as_strays_are() -> None:
+    bench = Bench()
+    bench.send(telemetry(1))
+    facts = bench.send(*[telemetry(1, n=3)] * (STRAYS_KEPT_MAX + 30))
+    assert len([frame for frame in facts.frames if frame.quarantine is not None]) == STRAYS_KEPT_MAX
+    assert facts.strays == {Reason.CONFLICT: STRAYS_KEPT_MAX + 30}
+
+
+def test_names_that_somebody_makes_up_get_no_more_samples_than_an_hour_has() -> None:
+    bench = Bench()
+    for name in range(STRAYS_AN_HOUR_MAX + 500):
+        bench.bucket.take([Chunk(0, join_columns([]), [], [
+            Stray(Message("t", b"{", NOW_MS), "acme", f"made-up-{name}", Fault(Reason.UNKNOWN_GATEWAY, ""))
+        ])], NOW)  # fmt: skip
+    assert bench.bucket._strays_kept == len(bench.bucket._strays) == STRAYS_AN_HOUR_MAX
+    later = bench.bucket.take([Chunk(0, join_columns([]), [], [
+        Stray(Message("t", b"{", NOW_MS), "acme", "made-up-1", Fault(Reason.UNKNOWN_GATEWAY, ""))
+    ])], NOW + timedelta(hours=1))  # fmt: skip
+    assert len(later.frames) == 1
+
+
+def test_settled_frames_of_a_flood_keep_their_rows_and_not_all_of_their_payloads() -> None:
+    bench, large = Bench(), b'"y":"' + b"y" * 60_000 + b'"'
+    kept = 0
+    frames_sent = 0
+    while kept == frames_sent:
+        frames_sent += 1
+        body = b'{"v":1,"ep":"aaaa","seq":%d,"t0":%d,"x":[true],%s}' % (frames_sent, NOW_MS, large)
+        (frame,) = bench.take((topics.up(ADDRESS, Lane.TEL), body)).frames
+        assert frame.quarantine is not None
+        assert frame.to_seq == frames_sent
+        kept += frame.quarantine.keeps_payload
+    assert kept == PAYLOADS_AN_HOUR_MAX // len(body)
 
 
 def test_a_replay_finds_the_same_spike_under_the_same_id() -> None:

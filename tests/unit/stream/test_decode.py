@@ -135,7 +135,7 @@ def test_both_ways_give_every_spelling_the_same_digest(sent: TelemetryFrame, spa
         payload = payload.replace(b",", b" , ").replace(b'{"v":1', b'{"sync":1,"v": 1')
     quick = telemetry.read(payload)
     assert quick is not None
-    assert telemetry.digest(quick) == frames.digest(frames.decode_telemetry(payload)) == frames.digest(sent)
+    assert telemetry.encode(quick) == frames.canonical(frames.decode_telemetry(payload)) == frames.encode(sent)
 
 
 @given(st.binary(max_size=200) | frames_of_readings.map(frames.encode).flatmap(
@@ -156,7 +156,7 @@ def test_what_the_quick_way_reads_the_strict_way_accepts_but_for_names(payload: 
         assert "regex" in refusal
         return
     assert (quick.seq, quick.t0, quick.i, quick.d, quick.x) == (strict.seq, strict.t0, strict.i, strict.d, strict.x)
-    assert telemetry.digest(quick) == frames.digest(strict)
+    assert telemetry.encode(quick) == frames.canonical(strict)
 
 
 @pytest.mark.parametrize(
@@ -225,3 +225,57 @@ def test_an_open_backfill_lifts_the_earliest_time_of_its_incarnation_alone(known
     others = frames.encode(old).replace(b'"aaaa"', b'"bbbb"')
     arrivals = decode(decoding, frames.encode(old), frames.encode(ahead), others).arrivals
     assert [each.fault and each.fault.reason for each in arrivals] == [None, Reason.BAD_TIME, Reason.BAD_TIME]
+
+
+HEAD = b'{"v":1,"ep":"aaaa","seq":%d,"t0":%d,"ch":["b1.weight_g"],"i":[0],"d":[0],"x":[1.5]'
+
+
+@pytest.mark.parametrize(
+    ("tail", "reason", "placed"),
+    [
+        (b',"x":[2.5]}', Reason.DUPLICATE_KEY, True),
+        (b',"x" : [1.5]}', Reason.DUPLICATE_KEY, True),
+        (b',"seq":7}', Reason.DUPLICATE_KEY, False),
+        (b',"more":{"a":1,"a":2}}', Reason.DUPLICATE_KEY, True),
+        (b',"tenant":"other"}', Reason.WRONG_TENANT, True),
+        (b',"gateway":"g2"}', Reason.WRONG_TENANT, True),
+        (b',"tenant":["acme"]}', Reason.WRONG_TENANT, True),
+    ],
+)
+@pytest.mark.parametrize("known", [False, True], ids=["the strict way", "the quick way"])
+def test_a_payload_that_says_two_things_at_once_is_refused(
+    tail: bytes,
+    reason: Reason,
+    placed: bool,  # noqa: FBT001
+    known: bool,  # noqa: FBT001
+) -> None:
+    decoding = decoder()
+    if known:
+        assert decode(decoding, HEAD % (1, NOW_MS) + b"}").arrivals[0].fault is None
+    chunk = decode(decoding, HEAD % (2, NOW_MS) + tail)
+    refused = [(each.fault.reason, each.seq) for each in chunk.arrivals if each.fault is not None]
+    assert refused == ([(reason, 2)] if placed else [])
+    assert [stray.fault.reason for stray in chunk.strays] == ([] if placed else [reason])
+    assert not [each for each in chunk.arrivals if each.fault is None]
+
+
+@pytest.mark.parametrize(
+    "tail", [b',"sync":1}', b',"tenant":"acme","new":{"ch":[{}]}}', b"}\n", b',"n":' + b"9" * 9_000 + b"}"]
+)
+@pytest.mark.parametrize("known", [False, True], ids=["the strict way", "the quick way"])
+def test_another_spelling_of_one_thing_is_read(tail: bytes, known: bool) -> None:  # noqa: FBT001
+    decoding = decoder()
+    if known:
+        decode(decoding, HEAD % (1, NOW_MS) + b"}")
+    (arrival,) = decode(decoding, HEAD % (2, NOW_MS) + tail).arrivals
+    assert (arrival.fault, arrival.seq) == (None, 2)
+
+
+def test_a_payload_whose_canonical_spelling_is_too_long_for_a_frame_is_read() -> None:
+    n = 8_000
+    columns = (b"[" + b",".join([b"0"] * n) + b"]", b"[" + b",".join([b"1e9"] * n) + b"]")
+    payload = b'{"v":1,"ep":"aaaa","seq":1,"t0":%d,"ch":["b1.a"],"i":%s,"d":%s,"x":%s}' % (
+        NOW_MS, columns[0], columns[0], columns[1],
+    )  # fmt: skip
+    (arrival,) = decode(decoder(), payload).arrivals
+    assert arrival.fault is None
