@@ -150,8 +150,12 @@ class Agent:
 
     def is_alive(self) -> bool:
         """Whether all threads live, and this one goes round: what a restart would mend, a full disk is not of it."""
+        return not self._errors() and time.monotonic() - self._round_s < STUCK_S
+
+    def _errors(self) -> list[Exception]:
+        """Of threads that ended by themselves."""
         errors = [self.sender.error, self.writer.error, self.remote.error, *self.polling.errors]
-        return not any(errors) and time.monotonic() - self._round_s < STUCK_S
+        return [error for error in errors if error is not None]
 
     @property
     def status(self) -> str:
@@ -251,7 +255,7 @@ class Agent:
             answering=polling.answering(self.base.health_window_s),
             is_heard=self.sender.is_connected and not self.sender.is_offline,
             is_outbox_full=self.writer.is_full,
-            errors=tuple(str(error) for error in polling.errors),
+            errors=tuple(str(error) for error in self._errors()),
         )
 
     def has_settled(self) -> bool:
@@ -313,6 +317,7 @@ class Agent:
         """Wait until everything is committed, ``drain_s`` at most; True when it is."""
         deadline_s = time.monotonic() + self.base.drain_s
         while time.monotonic() < deadline_s and self._stops_asked < 2:  # noqa: PLR2004 - the second one is impatient
+            self._round_s = time.monotonic()
             if self.writer.is_idle and all(m.committed == m.last for m in self.outbox.marks().values()):
                 return True
             try:

@@ -113,18 +113,22 @@ def infer(
     slots: Annotated[Path, typer.Option(help="slot,role(own|neighbour),sku,unit_weight_g,unit_weight_sd_g,capacity")],
     out: Annotated[Path, typer.Option(help="A JSON line an event.")],
     start: Annotated[Path | None, typer.Option(help="Units at the beginning: {slot: units}.")] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="The grams and what was weighed, with each event.")
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
     """Infer sales and restocks from a recorded trace of weights."""
     from collections import Counter  # noqa: PLC0415
 
+    from edge_agent.files import replacing  # noqa: PLC0415
     from edge_agent.shelf import offline  # noqa: PLC0415
 
     kinds: Counter[str] = Counter()
     try:
-        with out.open("w", encoding="utf-8") as lines:
+        with replacing(out) as lines:
             for decision in offline.infer(trace, slots, start):
-                lines.write(json.dumps(offline.as_json(decision)) + "\n")
+                lines.write(json.dumps(offline.as_json(decision, explain=explain)).encode() + b"\n")
                 kinds[decision.kind.value] += 1
     except OSError as error:
         msg = f"cannot write {out}: {error.strerror}"

@@ -109,7 +109,12 @@ class Polling:
         with line.lock:  # what is read while the scale goes to zero is no sale of everything
             for slot in slots:
                 self.inference.tare(slot, mono_ms)
-            return line.poller.tare(device.name, bay)
+            try:
+                return line.poller.tare(device.name, bay)
+            except BaseException:
+                for slot in slots:
+                    self.inference.tare_failed(slot)
+                raise
 
     def count(self, slot: str, units: int, mono_ms: int) -> None:
         """Somebody counted a slot. Raises KeyError, ValueError."""
@@ -169,4 +174,4 @@ def _intake(told: IntakeSettings, settings: Settings, put: Callable[[Found], Non
         if readings:
             put(readings)
 
-    return Intake(told.host, told.port, told.token, told.readers, take)
+    return Intake(told.host, told.port, told.token, told.readers, take, told.tls)

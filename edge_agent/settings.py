@@ -36,6 +36,7 @@ from edge_agent.tables import (
     DesiredTables,
     DeviceTable,
     EdgeToml,
+    IntakeTable,
     ProfileTable,
     RegisterTable,
     ReportTable,
@@ -45,6 +46,7 @@ from edge_agent.tables import (
 
 CHANNELS_MAX: Final = 10_000
 """Channels of one gateway, as the platform allows."""
+TOKEN_MIN_CHARS: Final = 16
 BROKER_VARIABLES: Final = ("MQTT_URL", "SHELFPULSE_MQTT_URL")
 _TLS_FILES: Final = ("ca_file", "cert_file", "key_file")
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
@@ -95,6 +97,8 @@ class IntakeSettings:
     port: int
     token: str = field(repr=False)
     readers: Mapping[str, int]
+    tls: tuple[Path, Path] | None = None
+    """Certificate and key of the server, as PEM files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,11 +274,26 @@ def _intake(path: Path, table: EdgeToml, devices: Iterable[Device]) -> IntakeSet
     token = ""
     if table.intake.token_file is not None:
         token = _check_readable(path, "intake.token_file", path.parent / table.intake.token_file, private=True)
+        if len(token) < TOKEN_MIN_CHARS:
+            _fail(path, f"intake.token_file: a token has at least {TOKEN_MIN_CHARS} characters")
     elif not is_loopback(table.intake.host):
         _fail(path, f"intake.token_file: whoever reaches {table.intake.host} could post; name a file with a token")
-    return IntakeSettings(
-        table.intake.host, table.intake.port, token, {reader.name: reader.missed_rounds for reader in table.reader}
-    )
+    readers = {reader.name: reader.missed_rounds for reader in table.reader}
+    return IntakeSettings(table.intake.host, table.intake.port, token, readers, _intake_tls(path, table.intake))
+
+
+def _intake_tls(path: Path, table: IntakeTable) -> tuple[Path, Path] | None:
+    if table.cert_file is not None and table.key_file is not None:
+        cert, key = path.parent / table.cert_file, path.parent / table.key_file
+        _check_readable(path, "intake.cert_file", cert, private=False)
+        _check_readable(path, "intake.key_file", key, private=True)
+        return cert, key
+    if table.cert_file is not None or table.key_file is not None:
+        _fail(path, "intake: cert_file and key_file go together")
+    if not table.allow_plaintext and not is_loopback(table.host):
+        _fail(path, "intake: the token would cross the network in the clear; name cert_file and key_file,"
+                    " or say intake.allow_plaintext = true")  # fmt: skip
+    return None
 
 
 def _check_devices(where: object, devices: Sequence[Device], buses: Mapping[str, Bus]) -> None:

@@ -126,11 +126,17 @@ class DeviceTable(_Table):
 
 
 class IntakeTable(_Table):
-    """Where RFID readers post their rounds. ``token_file`` (mode 0600) is needed off the loopback interface."""
+    """Where RFID readers post their rounds.
+
+    Off the loopback interface ``token_file`` (mode 0600) is needed, and TLS or the word that it shall be without.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8711
     token_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    allow_plaintext: bool = False
 
 
 class ReaderTable(_Table):

@@ -13,6 +13,10 @@ from edge_agent.shelf.decision import Decision
 
 UNNUMBERED: Final = "none"
 """Incarnation of a frame that the outbox has not numbered yet."""
+FRAME_BYTES_MAX: Final = 60_000
+"""A frame is closed before it reaches the protocol's 64 KiB."""
+_READING_BYTES: Final = 48
+"""More than a reading takes in JSON: position 4, offset 7, value 24, quality 8, and commas."""
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ULID_LENGTH: Final = 26
 _ULID_RANDOM_BITS: Final = 80
@@ -29,17 +33,23 @@ class Reading(NamedTuple):
 
 
 class FrameBuilder:
-    """Gathers readings until there are ``readings_max`` or the first is ``age_max_ms`` old."""
+    """Gathers readings until there are ``readings_max``, a frame is full, or the first is ``age_max_ms`` old."""
 
     def __init__(self, readings_max: int, age_max_ms: int) -> None:
         self._readings_max = readings_max
         self._age_max_ms = age_max_ms
         self._readings: list[Reading] = []
+        self._channels: set[str] = set()
+        self._bytes = 0
 
     def add(self, reading: Reading) -> bool:
         """Take a reading; True when the frame is full."""
         self._readings.append(reading)
-        return len(self._readings) >= self._readings_max
+        self._bytes += _READING_BYTES
+        if reading.channel not in self._channels:
+            self._channels.add(reading.channel)
+            self._bytes += len(reading.channel) + 3
+        return len(self._readings) >= self._readings_max or self._bytes >= FRAME_BYTES_MAX
 
     def due_ms(self) -> int | None:
         """When, on the monotonic clock, the frame must be closed; None while it is empty."""
@@ -50,6 +60,8 @@ class FrameBuilder:
         if not self._readings:
             return None
         readings, self._readings = self._readings, []
+        self._channels.clear()
+        self._bytes = 0
         return telemetry_frame(readings, instant, boot), len(readings)
 
 

@@ -9,6 +9,7 @@ import structlog
 
 from contracts.errors import UserError
 from contracts.topics import Lane
+from edge_agent.files import replacing
 from edge_agent.outbox import ledger, queries
 from edge_agent.outbox.ledger import LedgerHead, Told
 from edge_agent.outbox.opening import meta, those_aside
@@ -19,7 +20,7 @@ log = structlog.get_logger()
 def write(file: Path, tenant: str, gateway: str, into: Path) -> None:
     """Write the ledger of the outbox ``file`` to ``into``. Raises UserError."""
     try:
-        with into.open("wb") as out:
+        with replacing(into) as out:
             out.writelines(line + b"\n" for line in lines(file, tenant, gateway))
     except OSError as error:
         msg = f"cannot write {into}: {error.strerror}"

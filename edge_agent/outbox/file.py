@@ -9,14 +9,14 @@ import hashlib
 import math
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
 import structlog
 
-from contracts.frames import Gap, Previous
+from contracts.frames import Gap, GapReason
 from contracts.presence import OutboxDepth, Sent
 from contracts.topics import Lane
 from edge_agent.clock import Clock, SystemClock
@@ -24,8 +24,8 @@ from edge_agent.outbox import eviction, opening, queries
 from edge_agent.outbox.eviction import LEDGER_LIMITS, LedgerLimits
 from edge_agent.outbox.failures import OutboxFullError, is_corrupt, is_full
 from edge_agent.outbox.opening import Inherited, Opened, UselessError
-from edge_agent.outbox.state import Entry
-from edge_agent.outbox.store import READ_MAX, Marks, Stored
+from edge_agent.outbox.state import Entry, State
+from edge_agent.outbox.store import READ_MAX, Marks, Stored, gap_frame
 from edge_agent.outbox.transaction import Transaction, immediate
 
 __all__ = ["Entry", "Outbox", "OutboxFullError"]
@@ -71,6 +71,8 @@ class Outbox:
         self._released: dict[Lane, int] = {}
         self._callbacks: list[Callable[[], None]] = []
         self._opened: Opened | None = None
+        self._inherited = Inherited({})
+        self._is_closed = True
         self._ep = ""
         self._aged_ms = self._vacuumed_ms = -math.inf
         self.set_aside = 0
@@ -81,7 +83,10 @@ class Outbox:
     def open(self) -> None:
         """Open or make the file. Raises OutboxFullError."""
         with self._lock, self._translated("open"):
-            self._open(Inherited({}))
+            self._is_closed = False
+            if not self._path.exists():
+                self._inherited = opening.salvage_newest(self._path)
+            self._open()
 
     def close(self) -> None:
         """Close the file. What was committed is in it."""
@@ -89,14 +94,17 @@ class Outbox:
             if self._opened is not None:
                 with suppress(OutboxFullError):
                     self.write([])
+            if self._opened is not None:
                 self._opened.db.close()
                 self._opened = None
+            self._is_closed = True
 
-    def _open(self, inherited: Inherited) -> None:
+    def _open(self) -> None:
+        """Open the file, or make the one that follows what was inherited. Raises sqlite3.Error, OSError."""
         db: sqlite3.Connection | None = None
         try:
             db = opening.connect(self._path)
-            self._opened = opening.load(db, self._machine, inherited)
+            self._opened = opening.load(db, self._machine, self._inherited)
             self._ep = self._opened.ep
         except UselessError as error:
             assert db is not None
@@ -113,23 +121,47 @@ class Outbox:
         if db is not None:
             with suppress(sqlite3.Error):
                 db.close()
-        self._opened = None
+        self._opened, self._ep, self._inherited = None, "", known
         aside = opening.set_aside(self._path, why, self._clock.now().utc_ms)
         self.set_aside += 1
         log.error("outbox_set_aside", why=why, detail=detail, kept_as=str(aside), previous=dict(known.previous))
         self._released.clear()
-        self._open(known)
+        self._open()
+        if why == "corrupt":
+            self._declare(known.lost - {Lane.TEL})
 
     def _abandon(self, why: str, detail: str) -> None:
         """The same for the file that is open: memory knows it better than the disk."""
         opened = self._file
-        previous = {lane: Previous(opened.ep, account.last) for lane, account in opened.state.lanes.items()}
-        self._begin_anew(why, detail, Inherited(previous, opened.state.chain.hash), opened.db)
+        known = opening.inherit(opened.ep, opened.state.lanes, opened.previous, opened.state.chain.hash)
+        self._begin_anew(why, detail, known, opened.db)
+
+    def _declare(self, lanes: Collection[Lane]) -> None:
+        """Say what was lost on lanes whose next frame, which says it by its ``prev``, may be long in coming."""
+
+        def change(transaction: Transaction) -> None:
+            for lane in lanes:
+                transaction.add(Entry(lane, gap_frame(lane, self._ep, Gap(1, 1, GapReason.CORRUPT)), 0))
+
+        try:
+            self._transact(change)
+        except sqlite3.Error as error:
+            log.warning("loss_not_declared_yet", error=str(error))
 
     @property
     def _file(self) -> Opened:
-        assert self._opened is not None, "the outbox is not open"
+        """Raises OutboxFullError while a file that was set aside has no successor: the disk does not take one."""
+        assert not self._is_closed, "the outbox is not open"
+        if self._opened is None:
+            msg = f"{self._path} cannot be made anew yet"
+            raise OutboxFullError(msg)
         return self._opened
+
+    @property
+    def _held(self) -> State:
+        """What the file holds; nothing while there is none."""
+        assert not self._is_closed, "the outbox is not open"
+        return State() if self._opened is None else self._opened.state
 
     @contextmanager
     def _translated(self, verb: str) -> Iterator[None]:
@@ -176,6 +208,8 @@ class Outbox:
     def _change(self, verb: str, change: Callable[[Transaction], None]) -> None:
         """Run one transaction; on a file that turns out to be corrupt, on the one that takes its place."""
         with self._translated(verb):
+            if self._opened is None and not self._is_closed:
+                self._open()
             try:
                 self._transact(change)
             except sqlite3.Error as error:
@@ -235,7 +269,7 @@ class Outbox:
         with self._lock:
             return {
                 lane: Marks(max(account.committed, self._released.get(lane, 0)), account.last)
-                for lane, account in self._file.state.lanes.items()
+                for lane, account in self._held.lanes.items()
             }
 
     def read(self, lane: Lane, after: int, limit: int) -> list[Stored]:
@@ -259,21 +293,21 @@ class Outbox:
             heads: list[int] = self._read(_heads_ms, list)
             oldest_ms = min((at_ms for at_ms in heads if at_ms), default=None)
             age_s = 0.0 if oldest_ms is None else max(0.0, (self._clock.now().utc_ms - oldest_ms) / 1000)
-            return OutboxDepth(frames=self._file.state.frames, oldest_s=round(age_s, 1))
+            return OutboxDepth(frames=self._held.frames, oldest_s=round(age_s, 1))
 
     def sent(self) -> Mapping[str, Sent]:
         """See FrameStore."""
         with self._lock:
             return {
                 lane.value: Sent(self.ep, account.last, f"{account.digest:x}")
-                for lane, account in self._file.state.lanes.items()
+                for lane, account in self._held.lanes.items()
                 if account.last
             }
 
     def size_bytes(self) -> int:
         """Bytes of the frames that wait."""
         with self._lock:
-            return self._file.state.bytes
+            return self._held.bytes
 
     def gap_totals(self) -> dict[tuple[str, str], int]:
         """Frames in the gaps that are remembered, by lane and reason."""
@@ -299,11 +333,13 @@ class Outbox:
     def _read(self, ask: Callable[[sqlite3.Connection], _T], nothing: Callable[[], _T]) -> _T:
         """Ask the file; a corrupt one is set aside, one that cannot be read now has nothing to say."""
         with self._lock:
+            if self._opened is None and not self._is_closed:
+                return nothing()
             try:
                 return ask(self._file.db)
             except sqlite3.Error as error:
                 if is_corrupt(error):
-                    with self._translated("renew"):
+                    with suppress(OutboxFullError), self._translated("renew"):
                         self._abandon("corrupt", str(error))
                 elif is_full(error):
                     log.warning("outbox_unreadable", error=str(error))

@@ -5,7 +5,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -52,6 +52,8 @@ class Inherited:
 
     previous: Mapping[Lane, Previous]
     hash: str = ledger.GENESIS
+    lost: frozenset[Lane] = frozenset()
+    """Lanes with frames that the platform had not said to have committed."""
 
 
 @dataclass(slots=True)
@@ -100,19 +102,39 @@ def load(db: sqlite3.Connection, machine: str, inherited: Inherited) -> Opened:
     db.execute(queries.PUT_VERSION)
     ep = meta(db, "ep")
     assert ep is not None
-    previous = json.loads(meta(db, "previous") or "{}")
-    return Opened(db, ep, {Lane(lane): Previous(*each) for lane, each in previous.items()}, _state(db))
+    return Opened(db, ep, _previous(db), _state(db))
 
 
 def salvage(db: sqlite3.Connection) -> Inherited:
-    """What can still be read of a file that will be set aside."""
+    """What can still be read of a file that is set aside."""
     try:
         ep = meta(db, "ep")
-        rows = db.execute(queries.LANES).fetchall()
+        accounts = {Lane(row[0]): Account(row[1], row[2]) for row in db.execute(queries.LANES)}
+        before = _previous(db)
         chain = _chain(db)
-    except (sqlite3.DatabaseError, msgspec.MsgspecError):
+    except (sqlite3.DatabaseError, msgspec.MsgspecError, ValueError):
         return Inherited({})
-    return Inherited({Lane(row[0]): Previous(ep, row[2]) for row in rows}, chain.hash) if ep else Inherited({})
+    return inherit(ep, accounts, before, chain.hash) if ep else Inherited({})
+
+
+def inherit(ep: str, accounts: Mapping[Lane, Account], before: Mapping[Lane, Previous], hash_: str) -> Inherited:
+    """What the incarnation after ``ep`` takes over. A lane that ``ep`` never used still ends where it did before."""
+    ends = {
+        lane: Previous(ep, account.last) for lane, account in accounts.items() if account.last or lane not in before
+    }
+    lost = frozenset(lane for lane, account in accounts.items() if account.last > account.committed)
+    return Inherited({**before, **ends}, hash_, lost)
+
+
+def salvage_newest(path: Path) -> Inherited:
+    """What the newest file that was set aside still says: for a new file that could not be made in the same breath."""
+    for aside in reversed(those_aside(path)):
+        try:
+            with closing(sqlite3.connect(f"file:{aside}?mode=ro", uri=True)) as db:
+                return salvage(db)
+        except sqlite3.Error as error:
+            log.warning("outbox_unreadable", file=str(aside), error=str(error))
+    return Inherited({})
 
 
 def set_aside(path: Path, why: str, at_ms: int) -> Path:
@@ -139,6 +161,11 @@ def meta(db: sqlite3.Connection, key: str) -> str | None:
     """A value of the file's own. Raises sqlite3.Error."""
     row = db.execute(queries.GET_META, {"key": key}).fetchone()
     return None if row is None else str(row[0])
+
+
+def _previous(db: sqlite3.Connection) -> dict[Lane, Previous]:
+    previous = json.loads(meta(db, "previous") or "{}")
+    return {Lane(lane): Previous(*each) for lane, each in previous.items()}
 
 
 def _make(db: sqlite3.Connection, machine: str, inherited: Inherited) -> None:

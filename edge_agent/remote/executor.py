@@ -15,12 +15,13 @@ import structlog
 
 from contracts.commands import CommandKind
 from edge_agent.remote.commands import is_expired, kind_of
-from edge_agent.remote.host import Host
-from edge_agent.remote.store import CommandState, RemoteStore, StoredCommand
+from edge_agent.remote.host import Host, HostStoppingError
+from edge_agent.remote.store import CommandState, RemoteStore, StoredCommand, StoreError
 
 INTERRUPTED: Final = "interrupted: the agent ended in the middle of it, and it is not known how far it came"
 RESULT_MAX_BYTES: Final = 48 * 1024
 """A result travels in one frame, with its envelope."""
+ERROR_MAX: Final = 500
 
 log = structlog.get_logger()
 
@@ -98,18 +99,28 @@ class Executor:
         if not self._store.begin(command.id):
             return False
         log.info("command_begun", command=command.id, kind=command.kind)
-        try:
-            outcome = action.act(command.args)
-        except ActionError as error:
-            self._finish(command, CommandState.FAILED, {}, str(error))
-            return False
+        outcome = self._act(action, command)
         if isinstance(outcome, Leave):
             self._store.leave(command.id, {**outcome.note, "run": self._run})
             log.info("command_leaves", command=command.id, kind=command.kind)
             self._host.leave()
             return True
-        self._finish(command, CommandState.DONE, outcome, "")
+        if isinstance(outcome, ActionError):
+            self._finish(command, CommandState.FAILED, {}, str(outcome))
+        else:
+            self._finish(command, CommandState.DONE, outcome, "")
         return False
+
+    def _act(self, action: Action, command: StoredCommand) -> Mapping[str, Any] | Leave | ActionError:
+        try:
+            return action.act(command.args)
+        except ActionError as error:
+            return error
+        except (HostStoppingError, StoreError):
+            raise
+        except Exception as error:  # a defect in one action must not end the thread that answers all the others
+            log.exception("command_broke", command=command.id, kind=command.kind)
+            return ActionError(f"a defect of the agent: {error!r}"[:ERROR_MAX])
 
     def _look_back(self, command: StoredCommand) -> None:
         kind = kind_of(command)

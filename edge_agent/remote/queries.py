@@ -68,7 +68,7 @@ COUNT_OPEN: Final = "SELECT count(*) FROM command WHERE state IN ('stored', 'act
 SET_COMMAND: Final = "UPDATE command SET state = :state, note = :note WHERE id = :id AND state IN (:from_a, :from_b)"
 TRIM_COMMANDS: Final = """
 DELETE FROM command WHERE state NOT IN ('stored', 'acting', 'leaving')
-    AND (utc_ms < :before_ms OR place <= (SELECT max(place) FROM command) - :keep)"""
+    AND ((synced AND utc_ms < :before_ms) OR place <= (SELECT max(place) FROM command) - :keep)"""
 
 ADD_CONFIG: Final = """
 INSERT INTO config (version, sha256, body, state, error, at_ms)

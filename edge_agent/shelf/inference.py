@@ -102,6 +102,10 @@ class Inference:
         """
         self._trackers[self.channel_of(slot)].tare(mono_ms)
 
+    def tare_failed(self, slot: str) -> None:
+        """Call it when the scale did not obey. Raises KeyError."""
+        self._trackers[self.channel_of(slot)].tare_failed()
+
     def count(self, slot: str, units: int, mono_ms: int) -> Inferred:
         """Somebody counted ``units`` on a slot: an ``adjust``, why ``count``. Raises KeyError, ValueError below 0."""
         if units < 0:

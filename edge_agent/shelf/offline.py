@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import UserError
-from edge_agent.shelf.decision import Decision
+from edge_agent.shelf.decision import Decision, audit
 from edge_agent.shelf.slot import Article, SlotMemory, SlotPlan
 from edge_agent.shelf.tracker import SlotTracker
 
@@ -28,6 +28,10 @@ def infer(trace: Path, slots: Path, start: Path | None) -> Iterator[Decision]:
     """Events of a trace, in the order in which they were decided. Raises UserError with file and line."""
     plans = read_plans(slots)
     counts = {} if start is None else read_start(start)
+    unknown = sorted(counts.keys() - plans.keys())
+    if unknown:
+        msg = f"{start}: slot {', '.join(unknown)} is not in {slots}"
+        raise UserError(msg)
     numbers = itertools.count(1)
     trackers = {
         slot: SlotTracker(
@@ -47,8 +51,8 @@ def infer(trace: Path, slots: Path, start: Path | None) -> Iterator[Decision]:
         yield from trackers[slot].step(round(_number(where, row, "t_ms")), weight_g, temp_c)
 
 
-def as_json(decision: Decision) -> dict[str, object]:
-    """One line of the output."""
+def as_json(decision: Decision, *, explain: bool = False) -> dict[str, object]:
+    """One line of the output, with its grounds when somebody wants them explained."""
     line: dict[str, object] = {
         "t_ms": decision.t_ms,
         "slot": decision.slot,
@@ -59,7 +63,7 @@ def as_json(decision: Decision) -> dict[str, object]:
     }
     if decision.other:
         line["other"] = dict(decision.other)
-    return line
+    return audit(decision) | line if explain else line
 
 
 def read_plans(file: Path) -> dict[str, SlotPlan]:
@@ -73,7 +77,11 @@ def read_plans(file: Path) -> dict[str, SlotPlan]:
             msg = f"{where}: weights of a unit must be above 0, their deviation not below"
             raise UserError(msg)
         if role == OWN and slot not in own:
-            own[slot] = (article, round(_number(where, row, "capacity")))
+            capacity = round(_number(where, row, "capacity"))
+            if capacity < 1:
+                msg = f"{where}: capacity {row['capacity']} is below 1"
+                raise UserError(msg)
+            own[slot] = (article, capacity)
         elif role == NEIGHBOUR:
             beside.setdefault(slot, []).append(article)
         else:

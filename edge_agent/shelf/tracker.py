@@ -94,6 +94,10 @@ class SlotTracker:
         """The scale is about to be tared: a plateau around 0 soon after is no sale of everything."""
         self._tare_until_ms = t_ms + TARE_MS
 
+    def tare_failed(self) -> None:
+        """It was not tared after all: a plateau around 0 is what it looks like."""
+        self._tare_until_ms = None
+
     def count(self, t_ms: int, units: int) -> Decision:
         """Somebody counted ``units`` of the slot's own article."""
         change, self.memory.on_shelf = units - self.memory.on_shelf, units

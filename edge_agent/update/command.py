@@ -75,7 +75,7 @@ class Update:
     def _look_back(self, note: Mapping[str, Any]) -> Returned | None:
         home = Path(self._home)
         on_trial = trial.pending(home) if self._home else None
-        if on_trial is not None:
+        if on_trial is not None and on_trial.version == self._host.version:
             self._judge(home, on_trial)
         ended = trial.outcome(home) if self._home else None
         said = {"from": note.get("from", ""), "agent": self._host.version}

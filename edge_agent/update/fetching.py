@@ -77,7 +77,12 @@ def _write(handle: int, chunk: bytes) -> None:
 
 @contextmanager
 def _open(url: str, ca_file: Path | None) -> Iterator[HTTPResponse]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        url.encode("ascii")
+    except ValueError as error:
+        msg = f"{url[:200]!r} is no address: {error}"
+        raise UpdateError(msg) from error
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
         msg = f"{url[:200]}: only https:// is fetched from"
         raise UpdateError(msg)
@@ -87,7 +92,7 @@ def _open(url: str, ca_file: Path | None) -> Iterator[HTTPResponse]:
     except urllib.error.HTTPError as error:
         msg = f"{url}: the server answers {error.code}"
         raise UpdateError(msg) from error
-    except (HTTPException, urllib.error.URLError, TimeoutError, ConnectionError, ssl.SSLError) as error:
+    except (HTTPException, urllib.error.URLError, TimeoutError, ConnectionError, ssl.SSLError, ValueError) as error:
         msg = f"{url}: {error}"
         raise UpdateError(msg) from error
 
@@ -97,5 +102,9 @@ def _opener(scheme: str, ca_file: Path | None) -> urllib.request.OpenerDirector:
         return urllib.request.build_opener(_NoRedirects)
     context = ssl.create_default_context()
     if ca_file is not None:
-        context.load_verify_locations(ca_file)
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as error:
+            msg = f"{ca_file}: no certificates to believe: {error}"
+            raise UpdateError(msg) from error
     return urllib.request.build_opener(_NoRedirects, urllib.request.HTTPSHandler(context=context))

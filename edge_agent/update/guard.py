@@ -40,13 +40,15 @@ HOME_VARIABLE: Final = "SHELFPULSE_UPDATE_HOME"
 def main(arguments: list[str]) -> None:
     """Decide which program runs, and become it."""
     home, factory, rest = Path(arguments[0]), arguments[1], arguments[2:]
+    program = home / CURRENT / PROGRAM
     try:
         trial = prepare(home)
         if trial is not None:
             watch(home, trial)
     except Exception as error:  # noqa: BLE001 - a full disk or a damaged file must not keep the gateway from starting
         sys.stderr.write(f"edge-guard: {error}\n")
-    program = home / CURRENT / PROGRAM
+        # A start of a release on trial that cannot be counted could be repeated for ever.
+        program = before_trial(home, Path(factory)) or program
     os.environ.setdefault(PYTHON_VARIABLE, sys.executable)
     os.environ[HOME_VARIABLE] = str(home)
     if os.access(program, os.X_OK):
@@ -69,6 +71,17 @@ def prepare(home: Path) -> dict[str, Any] | None:
     trial["attempts"] += 1
     write(home / TRIAL, trial)
     return trial
+
+
+def before_trial(home: Path, factory: Path) -> Path | None:
+    """The program that ran before the release on trial; None when there is no trial, or nothing can be told."""
+    try:
+        trial = read(home / TRIAL)
+    except OSError:
+        return None
+    if trial is None or "previous" not in trial:
+        return None
+    return factory if trial["previous"] is None else home / RELEASES / str(trial["previous"]) / PROGRAM
 
 
 def _failure(home: Path, trial: dict[str, Any]) -> str:

@@ -104,8 +104,16 @@ class Lanes:
                 self._give_up(lane, Gap(seq + 1, committed, GapReason.RELEASED), seq)
             case Watermark.AHEAD:
                 log.error("platform_ahead", lane=lane.value, seq=seq, last=last)
-                self._store.renew()
-                self._begin_incarnation()
+                self._renew(lane)
+
+    def _renew(self, lane: Lane) -> None:
+        try:
+            self._store.renew()
+        except OutboxFullError as error:
+            # The platform says the same again with its next ack.
+            log.warning("incarnation_postponed", lane=lane.value, error=str(error))
+            return
+        self._begin_incarnation()
 
     def _set_aside(self, lane: Lane) -> None:
         """The frame after the watermark never passes: a gap of reason ``refused`` takes its place."""

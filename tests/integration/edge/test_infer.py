@@ -71,3 +71,36 @@ def test_a_mistake_names_file_and_line(tmp_path: Path, trace: str, shelf: str, m
     with pytest.raises(UserError) as caught:
         list(infer.infer(tmp_path / "trace.csv", tmp_path / "shelf.csv", None))
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("shelf", "start", "message"),
+    [
+        (SHELF.replace(",20\n", ",0\n"), "{}", "shelf.csv, line 2: capacity 0 is below 1"),
+        (SHELF, '{"bay02": 3}', "start.json: slot bay02 is not in"),
+    ],
+)
+def test_a_shelf_without_room_and_a_start_of_nothing_are_told(
+    tmp_path: Path, shelf: str, start: str, message: str
+) -> None:
+    (tmp_path / "trace.csv").write_text("t_ms,slot,weight_g\n")
+    (tmp_path / "shelf.csv").write_text(shelf)
+    (tmp_path / "start.json").write_text(start)
+    with pytest.raises(UserError) as caught:
+        list(infer.infer(tmp_path / "trace.csv", tmp_path / "shelf.csv", tmp_path / "start.json"))
+    assert message in caught.value.message
+
+
+def test_explained_events_bring_their_grams_and_a_failure_leaves_the_older_result(tmp_path: Path) -> None:
+    write_trace(tmp_path / "trace.csv", Trace().fill(12).settle(10.0).take(2).settle(30.0))
+    (tmp_path / "shelf.csv").write_text(SHELF)
+    words = [sys.executable, "-m", "deploy.cli", "edge", "infer", "--slots", "shelf.csv", "--out", "events.jsonl"]
+    subprocess.run([*words, "trace.csv", "--explain"], cwd=tmp_path, check=True, timeout=60)
+    sale = json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1])
+    assert sale["units"] == -2
+    assert sale["evidence"]["before_g"] - sale["evidence"]["after_g"] == pytest.approx(660, abs=30)
+    assert sale["evidence"]["considered"][0]["own"] == -2
+    failed = subprocess.run([*words, "no-such.csv"], cwd=tmp_path, check=False, capture_output=True, timeout=60)
+    assert failed.returncode == 2
+    assert json.loads((tmp_path / "events.jsonl").read_text().splitlines()[-1]) == sale
+    assert list(tmp_path.glob(".*.new")) == []

@@ -273,3 +273,12 @@ def test_what_is_stored_can_be_read_beside_the_agent(file: Path) -> None:
     with opened(file) as store, contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as beside:
         store.add_command(command("a"))
         assert json.loads(beside.execute("SELECT args FROM command").fetchone()[0]) == {"slot": "s01-b1"}
+
+
+def test_a_command_that_came_while_nobody_knew_the_time_is_not_forgotten_when_the_clock_is_set(file: Path) -> None:
+    with opened(file) as store:
+        unsure = command("c1", at_ms=3_600_000)
+        store.add_command(unsure._replace(received=unsure.received._replace(synced=False)))
+        store.finish("c1", CommandState.DONE)
+        store.add_command(command("c2"))
+        assert not store.add_command(command("c1"))

@@ -1,7 +1,10 @@
 """Readers push rounds over a real socket."""
 
+import contextlib
 import http.client
 import json
+import socket
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,23 +13,26 @@ from typing import Any
 import pytest
 
 from contracts.errors import UserError
-from edge_agent.bus.intake import BODY_BYTES_MAX, Intake
+from edge_agent.bus import intake as intake_module
+from edge_agent.bus.intake import BODY_BYTES_MAX, CONNECTIONS_MAX, Intake
 from edge_agent.bus.registers import Decoded
 from edge_agent.polling import Found, Polling
 from edge_agent.settings import load
+from tests.services.certificates import Authority, Pair
 
 TOKEN = "a token of the readers"
 Seen = list[dict[str, float]]
 
 
 @contextmanager
-def intake(token: str = "") -> Iterator[tuple[Intake, Seen]]:
+def intake(token: str = "", tls: Pair | None = None) -> Iterator[tuple[Intake, Seen]]:
     seen: Seen = []
 
     def sink(_mono_ms: int, decoded: Sequence[Decoded]) -> None:
         seen.append({each.channel: each.value for each in decoded})
 
-    server = Intake("127.0.0.1", 0, token, {"door-1": 2, "door-2": 1}, sink)
+    files = None if tls is None else (tls.cert, tls.key)
+    server = Intake("127.0.0.1", 0, token, {"door-1": 2, "door-2": 1}, sink, files)
     server.start()
     try:
         yield server, seen
@@ -110,6 +116,37 @@ def test_only_who_has_the_token_is_heard() -> None:
     assert len(seen) == 1
 
 
+def test_a_reader_may_speak_tls_and_one_that_does_not_is_hung_up_on(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    with intake(TOKEN, authority.issue("127.0.0.1")) as (server, seen):
+        trusting = ssl.create_default_context(cafile=authority.ca)
+        connection = http.client.HTTPSConnection("127.0.0.1", server.port, timeout=5, context=trusting)
+        connection.request("POST", "/rfid", json.dumps(round_(1, "a")), {"Authorization": f"Bearer {TOKEN}"})
+        assert connection.getresponse().status == 200
+        connection.close()
+        with pytest.raises((http.client.HTTPException, OSError)):
+            post(server, round_(2, "a"))
+    assert len(seen) == 1
+
+
+def test_connections_that_say_nothing_leave_room_again_when_they_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    with intake() as (server, _), contextlib.ExitStack() as stack:
+        idle = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+            for _ in range(CONNECTIONS_MAX)
+        ]
+        for one in idle:
+            one.sendall(b"POST /rfid HTTP/1.1\r\n")
+        with pytest.raises((http.client.HTTPException, OSError)):
+            post(server, round_(1, "a"))
+        monkeypatch.setattr(intake_module, "REQUEST_MAX_S", 0.1)
+        for one in idle:
+            while one.recv(100):
+                pass
+        monkeypatch.undo()
+        assert post(server, round_(1, "a"))[0] == 200
+
+
 def test_other_paths_are_not_there() -> None:
     with intake() as (server, _):
         assert post(server, round_(1, "a"), path="/")[0] == 404
@@ -151,12 +188,23 @@ def test_rounds_reach_frames_by_exception(tmp_path: Path) -> None:
     ("text", "line"),
     [
         ('[intake]\nhost = "0.0.0.0"\n[[reader]]\nname = "door-1"\n', "intake.token_file: whoever reaches 0.0.0.0"),
+        (
+            '[intake]\nhost = "0.0.0.0"\ntoken_file = "empty"\n[[reader]]\nname = "d"\n',
+            "intake.token_file: a token has at least 16 characters",
+        ),
+        (
+            '[intake]\nhost = "0.0.0.0"\ntoken_file = "token"\n[[reader]]\nname = "d"\n',
+            "intake: the token would cross the network in the clear",
+        ),
         ('[[reader]]\nname = "d"\n[[reader]]\nname = "d"\n', "reader: name, of a reader or device, 'd' is there twice"),
         ('[[reader]]\nname = "d"\nmissed_rounds = 0\n', "reader[1].missed_rounds: input should be greater than or"),
     ],
 )
 def test_a_mistake_in_the_tables_of_readers_is_one_line(tmp_path: Path, text: str, line: str) -> None:
     config = tmp_path / "edge.toml"
+    for name, content in (("empty", "\n"), ("token", "0123456789abcdef\n")):
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(0o600)
     config.write_text(f'tenant = "demo"\nsite = "store-01"\ngateway = "gw-01"\n{text}')
     with pytest.raises(UserError) as raised:
         load(config, {})

@@ -166,3 +166,16 @@ def test_killed_at_any_step_of_a_verdict_it_starts_with_the_old_release_or_the_n
     ended = trial.outcome(world.home)
     assert ended is not None
     assert ended.kept == (what == "keep")
+
+
+def test_a_start_of_a_release_on_trial_that_cannot_be_counted_is_one_of_the_release_before(world: World) -> None:
+    on_trial(world, body="exit 1")
+    (world.home / ".trial.json.new").mkdir()  # no state can be written now
+    assert [world.start() for _ in range(3)] == ["running 1.0.0"] * 3
+    (world.home / ".trial.json.new").rmdir()
+    for _ in range(ATTEMPTS_MAX):
+        world.start()
+    assert world.start() == "running 1.0.0"
+    ended = trial.outcome(world.home)
+    assert ended is not None
+    assert not ended.kept

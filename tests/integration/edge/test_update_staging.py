@@ -238,3 +238,13 @@ def test_https_is_believed_by_the_authority_beside_the_configuration_alone(world
         assert world.stage(f"{url}/{name}", ca_file=authority.ca).version == "1.1.0"
     with serving(partial(Quiet, directory=str(world.folder)), authority.issue("elsewhere")) as url:
         refused(world, f"{url}/{name}", "CERTIFICATE_VERIFY_FAILED", ca_file=authority.ca)
+
+
+@pytest.mark.parametrize("url", ["https://[bad", "https://127.0.0.1:port/x.json", "https://127.0.0.1/\u00e4.json", ""])
+def test_what_is_no_address_is_refused_in_a_line(world: World, url: str) -> None:
+    refused(world, url, "no address|only https|nonnumeric port")
+
+
+def test_an_authority_that_cannot_be_read_is_told(world: World, tmp_path: Path) -> None:
+    world.publish()
+    refused(world, "https://127.0.0.1:1/1.1.0.json", "no certificates to believe", ca_file=tmp_path / "none.pem")

@@ -8,7 +8,7 @@ from contracts.frames import EventFrame, EventKind, Quality, TelemetryFrame, dec
 from edge_agent.bus.registers import Decoded
 from edge_agent.bus.report import Reporter
 from edge_agent.clock import Instant
-from edge_agent.outbox.builder import FrameBuilder, Reading, event_frame, telemetry_frame, ulid
+from edge_agent.outbox.builder import FRAME_BYTES_MAX, FrameBuilder, Reading, event_frame, telemetry_frame, ulid
 from edge_agent.shelf.decision import Decision
 from edge_agent.shelf.inference import Inference
 from edge_agent.slots_file import Slot
@@ -147,3 +147,14 @@ def test_memories_survive_but_not_a_change_of_article() -> None:
 def test_a_memory_that_cannot_be_read_is_counted_anew() -> None:
     decisions = feed(Inference(SLOTS, lambda: "e", {"s01-b1": b"{"}), Trace().fill(10).settle(5.0))
     assert [d.why for d in decisions] == ["count"]
+
+
+def test_a_frame_is_closed_before_it_is_too_long_for_the_protocol() -> None:
+    builder, largest = FrameBuilder(1_000, 1_000), 0
+    for k in range(5_000):
+        reading = Reading(k, f"{'x' * 31}.{k % 900:031}", -1.2345678901234567e-300 * (k + 1), Quality.SUBSTITUTED)
+        if builder.add(reading):
+            taken = builder.take(NOW, "b" * 16)
+            assert taken is not None
+            largest = max(largest, len(numbered(taken[0])))
+    assert 40_000 < largest <= FRAME_BYTES_MAX

@@ -257,3 +257,14 @@ def test_what_a_fast_shelf_did_not_see_for_a_while_is_a_gap() -> None:
     decisions = [d for t_ms, weight_g in before.samples + later for d in tracker.step(t_ms, weight_g)]
     assert changes(decisions) == [("sale", -2)]
     assert decisions[-1].t_ms == later[0][0], "no plateau spans the gap"
+
+
+def test_after_a_tare_that_failed_a_sale_of_everything_is_a_sale() -> None:
+    before, after = Trace().fill(2).settle(10.0), Trace(seed=1).fill(2).settle(1.0).take(2).settle(20.0)
+    tracker = new_tracker(before)
+    for t_ms, weight_g in before.samples:
+        tracker.step(t_ms, weight_g)
+    tracker.tare(before.now_ms)
+    tracker.tare_failed()
+    told = [d for t_ms, weight_g in after.samples for d in tracker.step(before.now_ms + t_ms, weight_g)]
+    assert changes(told) == [("sale", -2)]
