@@ -36,6 +36,7 @@ from platform_api.sales.routes import router as sales_router
 from platform_api.settings import Settings
 from platform_api.telemetry.routes import router as telemetry_router
 from platform_api.tenancy import routes as tenancy_routes
+from platform_api.tenancy.admin_routes import router as administration_router
 from platform_api.tenancy.service import identify_with
 
 TAGS: Final = [
@@ -50,15 +51,16 @@ TAGS: Final = [
         "name": "gateways",
         "description": "How gateways are let in and taken out, and what they are told to do and to be",
     },
-    {"name": "tenancy", "description": "Who asks"},
+    {"name": "tenancy", "description": "Who asks, who may, and who changed what"},
     {"name": "health", "description": "For orchestrators"},
 ]
 DESCRIPTION: Final = """
 See what leaves the shelf, and refill it before it is empty.
 
 Lists are paged: `{"items": […], "next": cursor or null}`, with the same cursor in the `Link` header. Errors are
-RFC 9457 problem details. What changes a thing needs `If-Match` with the ETag that was last seen. Times are RFC 3339
-UTC.
+RFC 9457 problem details. What changes a thing needs `If-Match` with the ETag that was last seen; what creates one needs
+an `Idempotency-Key`, and is answered as before when the key comes again. Times are RFC 3339 UTC; money is
+`{"amount": "12.30", "currency": "CNY"}`.
 """
 
 
@@ -133,6 +135,7 @@ def _mount(app: FastAPI) -> None:
         commands_router,
         configs_router,
         tenancy_routes.router,
+        administration_router,
         page_routes.router,
     ):
         app.include_router(router, dependencies=guarded)

@@ -40,6 +40,8 @@ def upgrade(dsn: str) -> None:
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, "head")
+            # Whatever a revision created, no table of a tenant is left without row security.
+            connection.execute(sqlalchemy.text("SELECT secure_tenants()"))
         except sqlalchemy.exc.ProgrammingError as error:
             message = f"the database cannot be migrated: {error.orig}"
             raise UserError(message, "migrate as the owner of the database") from error

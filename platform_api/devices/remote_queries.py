@@ -42,6 +42,8 @@ ORDER BY c.created_at DESC, c.claim_id DESC
 LIMIT %(limit)s
 """
 
+TENANT_OF_CODE = "SELECT auth_claim_tenant(%(code_hash)s) AS tenant_id"
+
 CLAIM_BY_CODE = "SELECT tenant_id, gateway_id FROM claim WHERE code_hash = %(code_hash)s"
 
 CLAIM_FOR_UPDATE = """

@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 from platform_api.devices import remote_queries as queries
 from platform_api.devices.rules import CLAIM_LIFE_S, Verdict, judge_claim
 from platform_api.devices.secrets import code_digest, hash_secret, is_secret_of, new_code, new_secret
+from platform_api.kit.db import enter_tenant
 
 _log = structlog.get_logger(__name__)
 
@@ -94,6 +95,9 @@ def redeem(connection: AnyConnection, *, code: str, machine: str) -> Issued | No
     ``machine`` is the SHA-256 of the machine id, in hexadecimal. Which of the reasons it was is for our log alone.
     """
     code_hash = code_digest(code)
+    owner = _one(connection, queries.TENANT_OF_CODE, {"code_hash": code_hash})
+    if owner is not None and owner["tenant_id"] is not None:
+        enter_tenant(connection, owner["tenant_id"])
     known = _one(connection, queries.CLAIM_BY_CODE, {"code_hash": code_hash})
     if known is None:
         _log.info("claim_refused", reason="unknown")

@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, HTTPBearer
 
+from platform_api.kit.audit import Entry, note
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import ApiError, unauthenticated
 from platform_api.kit.limits import Limits
@@ -34,6 +35,13 @@ class Role(StrEnum):
     AUDITOR = "auditor"
 
 
+class Scope(StrEnum):
+    """What an API key is good for: ``write`` is needed for every method that changes something."""
+
+    READ = "read"
+    WRITE = "write"
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
     """What was presented, not yet checked."""
@@ -46,8 +54,9 @@ class Credential:
 class Principal:
     """Who asks, and what they may see.
 
-    ``sites`` None means every site of the tenant; otherwise those below the person's organisation. ``expires_at`` is
-    when the credential ends (aware UTC), None for an API key without an end.
+    ``sites`` and ``orgs`` None mean all of the tenant; otherwise those of the person's organisation and below.
+    ``expires_at`` is when the credential ends (aware UTC), None for an API key without an end. ``by_key`` is the prefix
+    of the API key that was presented, '' for a person's own session.
     """
 
     user_id: UUID
@@ -59,11 +68,24 @@ class Principal:
     locale: str
     sites: tuple[str, ...] | None
     expires_at: datetime | None
+    org_id: str | None = None
+    orgs: tuple[str, ...] | None = None
+    scopes: frozenset[Scope] = frozenset(Scope)
+    by_key: str = ""
 
     @property
     def scope(self) -> dict[str, object]:
         """Parameters of the filter that every query carries."""
         return {"tenant_id": self.tenant_id, "sites": None if self.sites is None else list(self.sites)}
+
+    @property
+    def org_scope(self) -> dict[str, object]:
+        """The same for what belongs to organisations."""
+        return {"tenant_id": self.tenant_id, "orgs": None if self.orgs is None else list(self.orgs)}
+
+    def sees_org(self, org_id: str | None) -> bool:
+        """Whether what belongs to an organisation may be seen; what belongs to none is the tenant's."""
+        return self.orgs is None or (org_id is not None and org_id in self.orgs)
 
 
 Identify = Callable[[Connection, Credential], Principal]
@@ -100,12 +122,36 @@ def require_same_origin(request: Request) -> None:
 
 
 def principal(request: Request, presented: Annotated[Credential, Depends(credential)], tx: Tx) -> Principal:
-    """Who asks, checked against the database, so that a disabled user or revoked key ends at once."""
+    """Who asks, checked against the database, so that a disabled user or revoked key ends at once.
+
+    From here on the transaction sees their tenant alone. A write is noted in the audit log, and stays there when it
+    succeeds. Raises ApiError (401, 403, 429).
+    """
     identify = cast("Identify", request.app.state.identify)
     found = identify(tx, presented)
     limits = cast("Limits", request.app.state.limits)
-    limits.take_request(str(found.user_id))
+    request.state.rate_limit = limits.take_request(str(found.user_id))
+    if request.method not in SAFE_METHODS:
+        if Scope.WRITE not in found.scopes:
+            raise ApiError(HTTPStatus.FORBIDDEN, "the API key may only read")
+        note_request(tx, request, found)
     return found
+
+
+def note_request(tx: Connection, request: Request, who: Principal) -> None:
+    """Add a write to the audit log: who, which route, about what."""
+    route = request.scope.get("route")
+    note(
+        tx,
+        Entry(
+            tenant_id=who.tenant_id,
+            user_id=who.user_id,
+            login=who.login,
+            by_key=who.by_key,
+            action=f"{request.method} {getattr(route, 'path', request.url.path)}",
+            subject=dict(request.path_params),
+        ),
+    )
 
 
 Caller = Annotated[Principal, Depends(principal, scope="function")]

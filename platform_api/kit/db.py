@@ -1,7 +1,7 @@
-"""One pool a process, one transaction a request."""
+"""One pool a process, one transaction a request, one tenant a transaction."""
 
 from collections.abc import Iterator
-from typing import Annotated, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import psycopg
 from fastapi import Depends, Request
@@ -18,8 +18,11 @@ CONNECT_TIMEOUT_S: Final = 5
 Connection = psycopg.Connection[DictRow]
 Pool = ConnectionPool[Connection]
 
+API_ROLE: Final = "shelfpulse_api"
+"""Owns no table, and is subject to row security: taken on every connection, whoever logs in."""
+
 SESSION_OPTIONS: Final = (
-    f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
+    f"-c role={API_ROLE} -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
     " -c idle_in_transaction_session_timeout=15000 -c timezone=UTC"
 )
 
@@ -41,6 +44,14 @@ def make_pool(dsn: str, size_max: int) -> Pool:
         max_waiting=POOL_QUEUE_MAX,
         open=False,
     )
+
+
+ENTER_TENANT: Final = "SELECT set_config('app.tenant', %(tenant_id)s, true)"
+
+
+def enter_tenant(tx: psycopg.Connection[Any], tenant_id: str) -> None:
+    """Let the transaction see the rows of one tenant, and no others, until it ends."""
+    tx.execute(ENTER_TENANT, {"tenant_id": tenant_id})
 
 
 def transaction(request: Request) -> Iterator[Connection]:

@@ -40,6 +40,9 @@ class SecurityHeaders:
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
+                # Left by whoever counted the request (kit/auth.py); IETF draft "RateLimit header fields for HTTP".
+                for name, value in scope.get("state", {}).get("rate_limit", {}).items():
+                    headers.setdefault(name, value)
                 if scope.get("scheme") == "https":
                     headers.setdefault("Strict-Transport-Security", HSTS)
             await send(message)

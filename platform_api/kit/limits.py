@@ -2,10 +2,11 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from math import ceil
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from platform_api.kit.errors import ApiError
 
@@ -32,6 +33,10 @@ class Bucket:
 
     def take(self, key: str) -> float:
         """Take one token. 0.0 when there was one, else the seconds until there is."""
+        return self.draw(key).wait_s
+
+    def draw(self, key: str) -> "Draw":
+        """Take one token, and say what is left."""
         now = self._clock()
         level, at = self._levels.pop(key, (self._burst, now))
         level = min(self._burst, level + (now - at) * self._per_s)
@@ -39,7 +44,17 @@ class Bucket:
         self._levels[key] = (level - 1.0 if granted else level, now)
         if len(self._levels) > CLIENTS_MAX:
             self._levels.popitem(last=False)
-        return 0.0 if granted else (1.0 - level) / self._per_s
+        if granted:
+            return Draw(0.0, int(level - 1.0), (self._burst - level + 1.0) / self._per_s)
+        return Draw((1.0 - level) / self._per_s, 0, (self._burst - level) / self._per_s)
+
+
+class Draw(NamedTuple):
+    """Seconds to wait (0.0: granted), tokens left, and seconds until the bucket is full again."""
+
+    wait_s: float
+    left: int
+    full_s: float
 
 
 class Limits:
@@ -51,9 +66,15 @@ class Limits:
         self._redeems = Bucket(REDEEMS_PER_S, REDEEMS_BURST)
         self._all_redeems = Bucket(ALL_REDEEMS_PER_S, ALL_REDEEMS_BURST)
 
-    def take_request(self, user: str) -> None:
-        """Count a request of a known user. Raises ApiError (429)."""
-        _refuse(self._requests.take(user))
+    def take_request(self, user: str) -> dict[str, str]:
+        """Count a request of a known user, and return the headers that tell them. Raises ApiError (429)."""
+        drawn = self._requests.draw(user)
+        told = {
+            "RateLimit-Policy": f'"user";q={REQUESTS_BURST};w={ceil(REQUESTS_BURST / REQUESTS_PER_S)}',
+            "RateLimit": f'"user";r={drawn.left};t={ceil(drawn.full_s)}',
+        }
+        _refuse(drawn.wait_s, told)
+        return told
 
     def take_login(self, login: str, address: str) -> None:
         """Count an attempt to log in, for its login name and for its address. Raises ApiError (429)."""
@@ -66,8 +87,7 @@ class Limits:
         _refuse(self._all_redeems.take("all"))
 
 
-def _refuse(wait_s: float) -> None:
+def _refuse(wait_s: float, told: Mapping[str, str] = MappingProxyType({})) -> None:
     if wait_s > 0:
-        raise ApiError(
-            HTTPStatus.TOO_MANY_REQUESTS, "too many requests; wait", headers={"Retry-After": str(ceil(wait_s))}
-        )
+        headers = {**told, "Retry-After": str(ceil(wait_s))}
+        raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "too many requests; wait", headers=headers)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from platform_api.kit.db import Pool
+from platform_api.kit.db import Pool, enter_tenant
 from platform_api.live import queries, service
 from platform_api.live.delta import OVERLAP_US
 from platform_api.live.hub import AudienceKey, Found, Read, Want
@@ -13,6 +13,7 @@ def reader(pool: Pool) -> Read:
 
     def read(key: AudienceKey, want: Want, readings_per_s: float) -> Found:
         with pool.connection() as tx:
+            enter_tenant(tx, key.tenant_id)
             changes = None
             if want.events or want.anomalies or want.proposals:
                 changes = tx.execute(

@@ -11,23 +11,12 @@ INSERT INTO app_user (user_id, tenant_id, org_id, login, name, role, password_ha
 VALUES (%(user_id)s, %(tenant_id)s, %(org_id)s, %(login)s, %(name)s, %(role)s, %(password_hash)s, %(locale)s)
 """
 
-# Whoever logs in or presents a credential, with what they may see. sites is NULL for people of the whole tenant;
-# dealers, representatives and stores without an organisation see nothing.
-_IDENTITY = """
-SELECT u.user_id, u.tenant_id, t.name AS tenant_name, u.login, u.name, u.role, u.locale, u.password_hash,
-       CASE WHEN u.org_id IS NULL AND u.role IN ('hq', 'ops', 'auditor') THEN NULL ELSE ARRAY(
-           WITH RECURSIVE below AS (
-               SELECT o.org_id FROM org o WHERE o.tenant_id = u.tenant_id AND o.org_id = u.org_id
-               UNION
-               SELECT o.org_id FROM org o JOIN below b ON o.parent_id = b.org_id WHERE o.tenant_id = u.tenant_id
-           )
-           SELECT s.site_id FROM site s JOIN below b USING (org_id) WHERE s.tenant_id = u.tenant_id ORDER BY s.site_id
-       ) END AS sites
-FROM app_user u JOIN tenant t USING (tenant_id)
+# Whoever logs in or presents a credential, with what they may see (orgs and sites are NULL for people of the whole
+# tenant). From here on the transaction sees their tenant: the database's function is the only way to a first row.
+IDENTITY = """
+SELECT i.*, set_config('app.tenant', i.tenant_id, true) AS entered
+FROM auth_identity(%(user_id)s, %(login)s) i
 """
-
-USER_BY_LOGIN = f"{_IDENTITY} WHERE u.login = %(login)s AND NOT u.disabled"
-USER_BY_ID = f"{_IDENTITY} WHERE u.user_id = %(user_id)s AND NOT u.disabled"
 
 USER_ID_BY_LOGIN = "SELECT user_id, tenant_id FROM app_user WHERE login = %(login)s"
 
@@ -38,13 +27,11 @@ UPDATE app_user SET locale = %(locale)s WHERE tenant_id = %(tenant_id)s AND user
 """
 
 INSERT_KEY = """
-INSERT INTO api_key (key_id, tenant_id, user_id, prefix, key_hash, name, expires_at)
-VALUES (%(key_id)s, %(tenant_id)s, %(user_id)s, %(prefix)s, %(key_hash)s, %(name)s, %(expires_at)s)
+INSERT INTO api_key (key_id, tenant_id, user_id, prefix, key_hash, name, expires_at, scopes)
+VALUES (%(key_id)s, %(tenant_id)s, %(user_id)s, %(prefix)s, %(key_hash)s, %(name)s, %(expires_at)s, %(scopes)s)
 """
 
-KEY_BY_PREFIX = """
-SELECT user_id, key_hash, expires_at, revoked_at FROM api_key WHERE prefix = %(prefix)s
-"""
+KEY_BY_PREFIX = "SELECT * FROM auth_key(%(prefix)s)"
 
 INSERT_REFRESH = """
 INSERT INTO refresh_token (token_hash, family, user_id, issued_at, expires_at)

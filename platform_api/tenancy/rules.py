@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from platform_api.kit.auth import Role
+
 REFRESH_LIFE: Final = timedelta(days=14)
 REUSE_LEEWAY: Final = timedelta(seconds=20)
 """Two tabs, or a browser whose answer was lost, may present a token twice within this time."""
@@ -46,4 +48,11 @@ def password_fault(password: str) -> str | None:
         return f"a password has at least {PASSWORD_MIN_CHARS} characters"
     if len(password) > PASSWORD_MAX_CHARS:
         return f"a password has at most {PASSWORD_MAX_CHARS} characters"
+    return None
+
+
+def role_fault(role: Role, *, has_org: bool) -> str | None:
+    """What is wrong with a role and its place, None when they fit: only people of the whole tenant have none."""
+    if not has_org and role in {Role.DEALER, Role.REP, Role.STORE}:
+        return f"a {role} belongs to an organisation"
     return None

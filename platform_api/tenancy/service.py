@@ -6,6 +6,7 @@ and ``create_api_key`` are for commands and for the demo as well as for the API.
 
 import secrets
 import string
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -21,7 +22,7 @@ from pwdlib import PasswordHash
 from contracts.errors import UserError
 from contracts.ids import is_identifier
 from platform_api.kit import tokens
-from platform_api.kit.auth import Credential, Identify, Principal, Role
+from platform_api.kit.auth import Credential, Identify, Principal, Role, Scope
 from platform_api.kit.db import Connection
 from platform_api.kit.errors import unauthenticated
 from platform_api.tenancy import queries
@@ -95,7 +96,12 @@ def create_user(  # noqa: PLR0913  # keyword-only, one a column
 
 
 def create_api_key(
-    connection: psycopg.Connection[Any], *, login: str, name: str, expires_at: datetime | None = None
+    connection: psycopg.Connection[Any],
+    *,
+    login: str,
+    name: str,
+    expires_at: datetime | None = None,
+    scopes: Collection[Scope] = tuple(Scope),
 ) -> str:
     """Make an API key that acts for a user, and return it: the only time that it can be read.
 
@@ -106,6 +112,7 @@ def create_api_key(
     if user is None:
         msg = f"there is no user {login!r}"
         raise UserError(msg)
+    assert scopes
     prefix = "".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(tokens.KEY_PREFIX_CHARS))
     secret = secrets.token_urlsafe(tokens.KEY_SECRET_BYTES)
     connection.execute(
@@ -118,6 +125,7 @@ def create_api_key(
             "key_hash": tokens.digest(secret),
             "name": name,
             "expires_at": expires_at,
+            "scopes": [str(scope) for scope in scopes],
         },
     )
     return tokens.format_key(prefix, secret)
@@ -135,7 +143,7 @@ class Session:
 
 def check_password(tx: Connection, login: str, password: str) -> UUID | None:
     """Id of the user whose login and password these are, else None."""
-    row = tx.execute(queries.USER_BY_LOGIN, {"login": login}).fetchone() if is_login(login) else None
+    row = tx.execute(queries.IDENTITY, {"user_id": None, "login": login}).fetchone() if is_login(login) else None
     if row is None:
         _hasher.verify(password, _decoy_hash())
         return None
@@ -171,7 +179,7 @@ def renew_session(tx: Connection, refresh: str, *, secret: str, now: datetime) -
         case Verdict.EXPIRED:
             return None
         case Verdict.ROTATE:
-            if tx.execute(queries.USER_BY_ID, {"user_id": row["user_id"]}).fetchone() is None:
+            if tx.execute(queries.IDENTITY, {"user_id": row["user_id"], "login": None}).fetchone() is None:
                 tx.execute(queries.DELETE_FAMILY, {"family": row["family"]})
                 return None
             tx.execute(queries.MARK_REFRESH_USED, {"token_hash": token_hash, "now": now})
@@ -190,13 +198,15 @@ def identify_with(secret: str) -> Identify:
         now = datetime.now(UTC)
         try:
             if credential.token.startswith("spk_"):
-                user_id, expires_at = _key_owner(tx, tokens.read_key(credential.token), now)
+                key = tokens.read_key(credential.token)
+                user_id, expires_at, scopes = _key_owner(tx, key, now)
+                by_key = key.prefix
             else:
                 access = tokens.read_access(credential.token, secret=secret, now=now)
-                user_id, expires_at = access.user_id, access.expires_at
+                user_id, expires_at, scopes, by_key = access.user_id, access.expires_at, frozenset(Scope), ""
         except tokens.TokenError as error:
             raise unauthenticated(str(error)) from error
-        row = tx.execute(queries.USER_BY_ID, {"user_id": user_id}).fetchone()
+        row = tx.execute(queries.IDENTITY, {"user_id": user_id, "login": None}).fetchone()
         if row is None:
             raise unauthenticated("the user is disabled")
         return Principal(
@@ -209,6 +219,10 @@ def identify_with(secret: str) -> Identify:
             locale=row["locale"],
             sites=None if row["sites"] is None else tuple(row["sites"]),
             expires_at=expires_at,
+            org_id=row["org_id"],
+            orgs=None if row["orgs"] is None else tuple(row["orgs"]),
+            scopes=scopes,
+            by_key=by_key,
         )
 
     return identify
@@ -220,7 +234,7 @@ def _decoy_hash() -> str:
     return _hasher.hash(secrets.token_urlsafe(16))
 
 
-def _key_owner(tx: Connection, key: tokens.ApiKey, now: datetime) -> tuple[UUID, datetime | None]:
+def _key_owner(tx: Connection, key: tokens.ApiKey, now: datetime) -> tuple[UUID, datetime | None, frozenset[Scope]]:
     row = tx.execute(queries.KEY_BY_PREFIX, {"prefix": key.prefix}).fetchone()
     if row is None or not compare_digest(bytes(row["key_hash"]), key.digest):
         msg = "API key is not valid"
@@ -228,7 +242,7 @@ def _key_owner(tx: Connection, key: tokens.ApiKey, now: datetime) -> tuple[UUID,
     if row["revoked_at"] is not None or (row["expires_at"] is not None and row["expires_at"] <= now):
         msg = "API key has ended"
         raise tokens.TokenError(msg)
-    return row["user_id"], row["expires_at"]
+    return row["user_id"], row["expires_at"], frozenset(map(Scope, row["scopes"]))
 
 
 def _continue_family(tx: Connection, user_id: UUID, family: UUID, *, secret: str, now: datetime) -> Session:

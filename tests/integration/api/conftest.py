@@ -1,15 +1,18 @@
 """Fixtures of the API's tests: a seeded database, and the application on it."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
+import psycopg
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from platform_api.app import create_app
+from platform_api.kit.tokens import issue_access
 from tests.integration.api import world as worlds
 from tests.integration.api.serving import serve, settings_for
-from tests.integration.api.world import PASSWORD, World
+from tests.integration.api.world import PASSWORD, SECRET, World
 from tests.services.databases import Server, clone
 
 
@@ -51,6 +54,22 @@ def server(world: World) -> Iterator[str]:
     """Base URL of a real server on the seeded database."""
     with serve(world.dsn) as url:
         yield url
+
+
+@pytest.fixture
+def hq(anonymous: TestClient, world: World) -> TestClient:
+    """A client of acme's headquarters."""
+    anonymous.headers.update(bearer(world, "hq@acme"))
+    return anonymous
+
+
+def bearer(world: World, login: str) -> dict[str, str]:
+    """Headers of a person, without the time that a log-in takes."""
+    with psycopg.connect(world.dsn) as connection:
+        row = connection.execute("SELECT user_id FROM app_user WHERE login = %s", (login,)).fetchone()
+    assert row is not None
+    token, _ = issue_access(row[0], secret=SECRET, now=datetime.now(UTC))
+    return {"Authorization": f"Bearer {token}"}
 
 
 def token_of(client: TestClient, login: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What holds for every route there is: the list comes from the application itself."""
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from platform_api.kit.headers import SECURITY_HEADERS
 from platform_api.kit.limits import BODY_MAX_BYTES
+from tests.integration.api.conftest import bearer
 from tests.integration.api.world import World
 
 OPEN = {
@@ -22,6 +24,8 @@ OPEN = {
     ("POST", "/v1/claims:redeem"),
 }
 """What anybody may ask. /static is a mount without secrets; the answer of /session/resume is a redirect."""
+NAMES = ("gateway", "slot", "org")
+"""What names a thing in a path by itself, rather than by a key."""
 NONSENSE = (
     "",
     "\x00",
@@ -34,6 +38,13 @@ NONSENSE = (
     "😀" * 100,
     "{}",
 )
+BODIES_OF: dict[str, Any] = {
+    "POST /v1/gateways/{gateway}/commands": {"kind": "identify"},
+    "PUT /v1/gateways/{gateway}/config": {"config": {}},
+    "PUT /v1/orgs/{org}": {"kind": "dealer", "name": "x"},
+    "PUT /v1/users/{user_id}": {"role": "ops", "name": "x"},
+}
+"""What makes a request whole that names another tenant's thing: it must get as far as looking for it."""
 BODIES = (b"", b"\xff\xfe", b"{", b"[]", b'{"login": 1}', b'{"note": "\\u0000"}', b"[" * 60_000, b'{"label": "maybe"}')
 
 
@@ -51,9 +62,10 @@ def routes(application: FastAPI) -> Iterator[tuple[str, str]]:
 
 
 def filled(path: str, value: str = "") -> str:
-    for name in ("anomaly_id", "proposal_id", "command"):
-        path = path.replace(f"{{{name}}}", value or str(uuid.uuid4()))
-    return path.replace("{gateway}", value or "gw-none").replace("{slot}", value or "s01")
+    for name in NAMES:
+        path = path.replace(f"{{{name}}}", value or "none")
+    # Whatever else stands in a path is a key of ours.
+    return re.sub(r"\{[a-z_]+\}", lambda _: value or str(uuid.uuid4()), path)
 
 
 def test_nothing_but_the_open_routes_answers_without_credentials(application: FastAPI, anonymous: TestClient) -> None:
@@ -126,27 +138,27 @@ def check_answer(answer: Any, about: object) -> None:
         assert problem["title"], about
 
 
-def test_another_tenants_things_do_not_exist(application: FastAPI, ops: TestClient, world: World) -> None:
+def test_another_tenants_things_do_not_exist(application: FastAPI, anonymous: TestClient, world: World) -> None:
     theirs = world.bravo
-    names = {
-        "anomaly_id": str(theirs.anomaly),
-        "proposal_id": str(theirs.proposal),
-        "gateway": theirs.gateway,
-        "slot": "s01-b1",
-        "command": theirs.command,
-    }
-    bodies = {"commands": {"kind": "identify"}, "config": {"config": {}}}
-    asked = [(method, path.format(**names)) for method, path in routes(application) if "{" in path]
+    asked = [
+        (method, path.format(**theirs.names), BODIES_OF.get(f"{method} {path}"))
+        for method, path in routes(application)
+        if "{" in path
+    ]
     asked += [
-        ("GET", f"/v1/gateways/gw-east-1/commands/{theirs.command}"),
-        ("GET", f"/v1/readings?series_id={theirs.series}"),
-        ("GET", f"/v1/live?series={theirs.series}"),
+        ("GET", f"/v1/gateways/gw-east-1/commands/{theirs.command}", None),
+        ("GET", f"/v1/readings?series_id={theirs.series}", None),
+        ("GET", f"/v1/live?series={theirs.series}", None),
     ]
     assert len(asked) > 20
-    for method, path in asked:
-        body = None if method == "GET" else bodies.get(path.rpartition("/")[2])
-        answer = ops.request(method, path, headers={"If-Match": '"1"'}, json=body)
-        assert answer.status_code == 404, (method, path, answer.text)
+    application.state.limits._requests._per_s = 1e6
+    for login in ("hq@acme", "ops@acme", "store@acme", "dealer@acme"):
+        headers = {**bearer(world, login), "If-Match": '"1"', "Idempotency-Key": "theirs"}
+        for method, path, body in asked:
+            answer = anonymous.request(method, path, headers=headers, json=body)
+            # A role that may not do it to its own either is told so; who may do it must not find theirs.
+            expected = {404} if login == "hq@acme" else {403, 404}
+            assert answer.status_code in expected, (login, method, path, answer.text)
 
 
 def test_no_list_names_anything_of_another_tenant(ops: TestClient, application: FastAPI, world: World) -> None:

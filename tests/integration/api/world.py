@@ -6,7 +6,7 @@ tells them apart.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, LiteralString
 from uuid import UUID, uuid4
 
 import psycopg
@@ -39,6 +39,8 @@ class Tenant:
     """A gateway with a name that no other tenant has …"""
     command: str
     """… and one of its commands."""
+    names: dict[str, str]
+    """What names a thing of this tenant, and of no other, in each parameter of a path."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,13 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
         service.create_user(
             connection, tenant_id=tenant, login=f"{login}@{tenant}", password=PASSWORD, role=role, org_id=org
         )
+    # The other roles share a hash: making one takes time by design.
+    for login, role, org in (("hq", "hq", None), ("rep", "rep", "east"), ("store", "store", "east")):
+        connection.execute(
+            """INSERT INTO app_user (user_id, tenant_id, org_id, login, name, role, password_hash)
+               SELECT %s, tenant_id, %s, %s, %s, %s, password_hash FROM app_user WHERE login = %s""",
+            (uuid4(), org, f"{login}@{tenant}", login, role, f"ops@{tenant}"),
+        )
     connection.execute(
         "INSERT INTO sku (tenant_id, sku, name_zh, name_en, unit_weight_g) VALUES (%s, 'tea', '绿茶', 'Green tea', %s)",
         (tenant, UNIT_G),
@@ -96,7 +105,25 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
            VALUES (%s, %s, %s, 'identify', 'done', %s)""",
         (command, tenant, gateway, now),
     )
-    return Tenant(tenant, f"ops@{tenant}", key, series, anomaly, proposal, now, gateway, command)
+    org = f"only-{tenant}"
+    connection.execute("INSERT INTO org VALUES (%s, %s, 'brand', 'region', %s)", (tenant, org, org))
+    names = {
+        "anomaly_id": str(anomaly),
+        "proposal_id": str(proposal),
+        "gateway": gateway,
+        "slot": "s01-b1",
+        "command": command,
+        "org": org,
+        "user_id": _scalar(connection, "SELECT user_id FROM app_user WHERE login = %s", f"ops@{tenant}"),
+        "key_id": _scalar(connection, "SELECT key_id FROM api_key WHERE tenant_id = %s", tenant),
+    }
+    return Tenant(tenant, f"ops@{tenant}", key, series, anomaly, proposal, now, gateway, command, names)
+
+
+def _scalar(connection: psycopg.Connection, query: LiteralString, value: str) -> str:
+    row = connection.execute(query, (value,)).fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def _site(connection: psycopg.Connection, tenant: str, site: str, org: str, now: datetime) -> tuple[int, UUID, UUID]:
