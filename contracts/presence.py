@@ -26,16 +26,18 @@ class OutboxDepth(msgspec.Struct, frozen=True):
     oldest_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
-class Sent(msgspec.Struct, frozen=True):
+class Sent(msgspec.Struct, frozen=True, omit_defaults=True):
     """Running account of one lane: everything ever written to it, for I2.
 
     ``seq`` frames written in incarnation ``ep``; ``digest`` their digests summed modulo 2**64, as hexadecimal
-    (JSON numbers end at 2**53).
+    (JSON numbers end at 2**53). ``gaps``: frames that the gateway gave up, as far as it remembers. Of such a lane
+    the platform may have settled some frames and their gap, so that the digests are not comparable.
     """
 
     ep: str
     seq: Annotated[int, msgspec.Meta(ge=0)]
     digest: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{1,16}\Z")]
+    gaps: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Presence(msgspec.Struct, frozen=True, omit_defaults=True):

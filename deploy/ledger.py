@@ -190,7 +190,8 @@ def _compared(
         return
     if told.acked > seq:
         yield Broken("I1", where, f"{told.acked} frames were acknowledged, {seq} are committed")
-    if committed is not None and seq == told.seq:
+    # Frames that were given up may have been settled all the same, before their gap came: sums differ rightly then.
+    if committed is not None and seq == told.seq and not ledger.gaps:
         if not same_content(committed, told.digest):
             what = f"the digest of what was sent is {told.digest}, settled is {committed.digest:x}"
             yield Broken("I2", where, what)

@@ -9,6 +9,7 @@ import hashlib
 import math
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -298,8 +299,11 @@ class Outbox:
     def sent(self) -> Mapping[str, Sent]:
         """See FrameStore."""
         with self._lock:
+            gaps = Counter[str]()
+            for (name, _), frames in self.gap_totals().items():
+                gaps[name] += frames
             return {
-                lane.value: Sent(self.ep, account.last, f"{account.digest:x}")
+                lane.value: Sent(self.ep, account.last, f"{account.digest:x}", gaps[lane.value])
                 for lane, account in self._held.lanes.items()
                 if account.last
             }

@@ -165,6 +165,19 @@ class Gateway:
         query = "SELECT count(*) FROM reading JOIN series USING (series_id) WHERE gateway_id = '{}'"
         return int(self.stack.value(query.format(self.name)))
 
+    def declared(self, lane: str, reason: str) -> int:
+        """Frames of a lane that stand as gaps of a reason."""
+        query = (
+            "SELECT coalesce(sum(to_seq - from_seq + 1), 0) FROM ingest_gap"
+            " WHERE gateway_id = '{}' AND lane = '{}' AND reason = '{}'"
+        )
+        return int(self.stack.value(query.format(self.name, lane, reason)))
+
+    def settled(self, lane: str) -> int:
+        """The highest watermark of a lane in any incarnation."""
+        query = "SELECT max(seq) FROM ingest_watermark WHERE gateway_id = '{}' AND lane = '{}'"
+        return int(self.stack.value(query.format(self.name, lane)))
+
     def times_s(self) -> tuple[float, float]:
         """When its first and its last reading were taken, in seconds since 1970 UTC."""
         query = (
