@@ -65,6 +65,16 @@ class Pace:
             return False
         return not self._frames_per_s or self.written < (now_s - self._start_s) * self._frames_per_s
 
+    def take(self, most: int, now_s: float) -> int:
+        """Write as many frames as are allowed now, at most ``most``; returns how many."""
+        if now_s >= self._end_s:
+            return 0
+        count = most if self._frames_max is None else min(most, self._frames_max - self.written)
+        if self._frames_per_s:
+            count = min(count, math.ceil((now_s - self._start_s) * self._frames_per_s) - self.written)
+        self.written += max(count, 0)
+        return max(count, 0)
+
 
 class GatewayGroup:
     """The gateways of one link: the link asks it what to publish."""

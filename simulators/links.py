@@ -249,7 +249,24 @@ class Link:
             self._lost(str(reason))
 
 
-def drive(links: Sequence[Link], going: Callable[[float], bool]) -> None:
+class Driven(Protocol):
+    """A connection that ``drive`` turns."""
+
+    @property
+    def refusal(self) -> str:
+        """Why the broker will never have us, or ''."""
+
+    def fileno(self) -> int:
+        """Descriptor of the socket, -1 without one."""
+
+    def wants_write(self) -> bool:
+        """Whether bytes wait for the socket."""
+
+    def turn(self, now_s: float, *, readable: bool, writable: bool) -> None:
+        """Do what is to be done now, without waiting."""
+
+
+def drive(links: Sequence[Driven], going: Callable[[float], bool]) -> None:
     """Turn the links while ``going(monotonic seconds)`` says so. Raises UserError when the broker refuses us."""
     while going(time.monotonic()):
         by_fd = {fd: link for link in links if (fd := link.fileno()) >= 0}

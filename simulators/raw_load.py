@@ -4,17 +4,22 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from contracts.topics import GatewayAddress, raw
 from simulators.fleet_group import FleetOptions, Pace
 from simulators.latencies import Latencies
-from simulators.links import Broker, Link, Message, drive
+from simulators.links import Broker, drive
+from simulators.plain_link import PlainLink, Publish, publish_head
 
-VALUES: Final = 100_000
+VALUES: Final = 90_000
 """Values come around after so many readings, so that no two readings of a series and millisecond are equal."""
+_VALUES: Final = [b"%d.%d}}" % divmod(number, 10) for number in range(10_000, 10_000 + VALUES)]
+"""All with as many digits: with that and the 13 of a time (until 2286) all payloads of a device are of one length."""
+_TIME: Final = b'{"ts":%d'
+_TIME_BYTES: Final = len(_TIME % 1_700_000_000_000)
 
 
 class RawReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,18 +38,27 @@ class RawReport(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float
 
 
+class _Sent(NamedTuple):
+    """Messages that were written at once."""
+
+    at_s: float
+    messages: list[Publish]
+
+
 class PlainDevices:
     """Devices of one link, each publishing a value in turn. What the broker has not confirmed is sent again."""
 
     def __init__(self, topics: Sequence[str], devices: int, pace: Pace, latencies: Latencies, clock_ms: float) -> None:
-        self._topics = topics
-        self._devices = devices
+        names = [b',"values":{"d%03d.weight_g":' % device for device in range(devices)]
+        payload_bytes = _TIME_BYTES + len(names[0]) + len(_VALUES[0])
+        # Device after device, and of each device gateway after gateway.
+        self._channels = [(publish_head(topic, payload_bytes), name) for name in names for topic in topics]
         self._pace = pace
         self._latencies = latencies
         self._clock_ms = clock_ms
         self._number = 0
-        self._again: deque[tuple[float, Message]] = deque()
-        self._unconfirmed: deque[tuple[float, Message]] = deque()
+        self._again: deque[_Sent] = deque()
+        self._unconfirmed: deque[_Sent] = deque()
         self.published_count = 0
         self.resent = 0
 
@@ -53,45 +67,48 @@ class PlainDevices:
         """Whether the broker has confirmed all that was written."""
         return not self._unconfirmed and not self._again
 
-    def connected(self, now_s: float) -> None:  # noqa: ARG002 - the signature is that of a source
+    def connected(self) -> None:
         """Send again what was not confirmed."""
         self._again.extend(self._unconfirmed)
         self._unconfirmed.clear()
 
-    def next_message(self, now_s: float) -> Message | None:
-        """One reading."""
+    def next_batch(self, room: int, now_s: float) -> Sequence[Publish]:
+        """One reading a message."""
         if self._again:
-            entry = self._again.popleft()
-            self.resent += 1
-        elif self._pace.allows(now_s):
-            self._pace.written += 1
-            entry = (now_s, self._reading(now_s))
+            # It was within the window of the connection before, so it is within this one's as well.
+            sent = self._again.popleft()
+            if len(sent.messages) > room:
+                self._again.appendleft(_Sent(sent.at_s, sent.messages[room:]))
+                sent = _Sent(sent.at_s, sent.messages[:room])
+            self.resent += len(sent.messages)
         else:
-            return None
-        self._unconfirmed.append(entry)
-        return entry[1]
+            sent = _Sent(now_s, self._readings(self._pace.take(room, now_s), now_s))
+        if sent.messages:
+            self._unconfirmed.append(sent)
+        return sent.messages
 
-    def received(self, topic: str, payload: bytes, now_s: float) -> None:
-        """Nothing is subscribed."""
-
-    def published(self) -> None:
+    def confirmed(self, count: int, now_s: float) -> None:
         """PUBACKs come in the order of the publishes."""
-        sent_s, _ = self._unconfirmed.popleft()
-        self.published_count += 1
-        now_ms = int(time.monotonic() * 1000)
-        self._latencies.add(now_ms, [int(sent_s * 1000)])
+        self.published_count += count
+        now_ms = int(now_s * 1000)
+        while count:
+            sent = self._unconfirmed.popleft()
+            settled = min(count, len(sent.messages))
+            self._latencies.add(now_ms, [int(sent.at_s * 1000)] * settled)
+            if settled < len(sent.messages):
+                self._unconfirmed.appendleft(_Sent(sent.at_s, sent.messages[settled:]))
+            count -= settled
 
-    def _reading(self, now_s: float) -> Message:
-        self._number += 1
-        number = self._number
-        device = number // len(self._topics) % self._devices
-        payload = b'{"ts":%d,"values":{"d%03d.weight_g":%d.%d}}' % (
-            int(self._clock_ms + now_s * 1000),
-            device,
-            number % VALUES // 10,
-            number % 10,
-        )
-        return Message(self._topics[number % len(self._topics)], payload)
+    def _readings(self, count: int, now_s: float) -> list[Publish]:
+        taken = _TIME % int(self._clock_ms + now_s * 1000)
+        first = self._number + 1
+        self._number += count
+        channels, size = self._channels, len(self._channels)
+        readings = []
+        for number in range(first, first + count):
+            head, name = channels[number % size]
+            readings.append(Publish(head, taken + name + _VALUES[number % VALUES]))
+        return readings
 
 
 def run_raw(
@@ -105,7 +122,7 @@ def run_raw(
     topics = [raw(address) for address in gateways]
     count = min(options.connections, len(topics))
     sources = [PlainDevices(topics[n::count], options.devices, pace, latencies, clock_ms) for n in range(count)]
-    links = [Link(broker, f"raw-{options.ep}-{n}", [], source, rng) for n, source in enumerate(sources)]
+    links = [PlainLink(broker, f"raw-{options.ep}-{n}", source, rng) for n, source in enumerate(sources)]
 
     def is_done(now_s: float) -> bool:
         return pace.is_over(now_s) and all(source.settled for source in sources)

@@ -30,6 +30,7 @@ from stream.facts import (
     LateFrame,
     Origin,
     Outcome,
+    PlainRun,
     PositionRow,
     QuarantineRow,
     Settled,
@@ -117,6 +118,11 @@ class Bucket:
                 kept += arrival.hi - arrival.lo
                 settled.hi = offset + kept
             facts.frames.append(settled)
+        for run in chunk.plain:
+            size = run.hi - run.lo
+            slices.append((run.lo, run.hi))
+            facts.frames.append(_plain(run, offset + kept))
+            kept += size
         if kept == len(chunk.columns):
             return chunk.columns
         mask = np.zeros(len(chunk.columns), np.bool_)
@@ -129,9 +135,7 @@ class Bucket:
         address = arrival.address
         if arrival.late is not None:
             return self._settle_late(arrival, arrival.late, columns, now)
-        if arrival.lane is None:
-            return Settled(None, lo=0, hi=0, tenant=address.tenant, gateway=address.gateway, site=address.site,
-                           message=arrival.message, once=arrival.sync)  # fmt: skip
+        assert arrival.lane is not None
         lane = LaneId(address.tenant, address.gateway, arrival.lane)
         state = self._lanes.setdefault(lane, LaneState())
         from_seq = arrival.seq if arrival.gap is None else arrival.gap.from_
@@ -373,6 +377,12 @@ class Bucket:
             score=spike.score,
             evidence=spike.evidence,
         )
+
+
+def _plain(run: PlainRun, lo: int) -> Settled:
+    address = run.address
+    return Settled(None, lo=lo, hi=lo + run.hi - run.lo, tenant=address.tenant, gateway=address.gateway,
+                   site=address.site, bundle=run.bundle, once=run.once)  # fmt: skip
 
 
 def _quarantine(arrival: Arrival, lane: LaneId, seq: int | None, fault: Fault) -> QuarantineRow:

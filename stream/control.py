@@ -7,7 +7,7 @@ the refill of a site counts all of its shelves. Series are created here, once fo
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -123,6 +123,10 @@ class Control:
     def is_backfill(self, tenant: str, gateway: str, ep: str) -> bool:
         """Whether frames of this incarnation ('' for plain readings) may be older than retention."""
         return (tenant, gateway, ep) in self._snapshot.backfills
+
+    def channels(self, tenant: str, gateway: str) -> Mapping[str, int]:
+        """Series of the gateway's known channels; what becomes known later is seen in it too."""
+        return self._series.setdefault((tenant, gateway), {})
 
     def series(self, wanted: Sequence[ChannelSet]) -> list[npt.NDArray[np.int32] | Fault]:
         """Ids of the series of each set, shape (len(channels),); all that are new are created at once."""

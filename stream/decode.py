@@ -1,7 +1,7 @@
 """MQTT payloads to chunks: one decode a frame, one array a column and batch, no object a reading."""
 
-from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from contracts import frames, plain, presence, topics
+from contracts import frames, presence, topics
 from contracts.frames import AnswerFrame, AnyFrame, Envelope, EventFrame, FrameError, Reason, TelemetryFrame
 from contracts.ids import bucket_of
 from contracts.topics import GatewayAddress, Lane, TopicError
 from stream import clean, telemetry
-from stream.facts import Arrival, ChannelSet, Chunk, Columns, Fault, LateBatch, LateFrame, Message, Sighting, Stray
+from stream.chunks import ChunkBuilder
+from stream.facts import Arrival, ChannelSet, Chunk, Fault, LateBatch, LateFrame, Message, Sighting, Stray
 from stream.fence import ALL
+from stream.plain_lane import PlainLane
 from stream.settings import CLOCK_AHEAD, RETENTION
 
 TOPICS_CACHED_MAX: Final = 200_000
@@ -36,6 +38,9 @@ class Registry(Protocol):
     def is_backfill(self, tenant: str, gateway: str, ep: str) -> bool:
         """Whether frames of this incarnation ('' for plain readings) may be older than retention."""
 
+    def channels(self, tenant: str, gateway: str) -> Mapping[str, int]:
+        """Series of the gateway's known channels; what becomes known later is seen in it too."""
+
     def series(self, wanted: Sequence[ChannelSet]) -> "list[npt.NDArray[np.int32] | Fault]":
         """Ids of the series of each set, shape (len(channels),); all that are new are created at once."""
 
@@ -48,56 +53,6 @@ class _Unnamed:
     names: tuple[str, str, str, tuple[str, ...]]
     wanted: ChannelSet
     ids: npt.NDArray[np.int32]
-
-
-@dataclass(slots=True)
-class _Builder:
-    """Columns of one bucket while its messages are read; ``i`` already counts into ``ids``."""
-
-    arrivals: list[Arrival] = field(default_factory=list)
-    strays: list[Stray] = field(default_factory=list)
-    sightings: list[Sighting] = field(default_factory=list)
-    i: list[int] = field(default_factory=list)
-    d: list[int] = field(default_factory=list)
-    x: list[float] = field(default_factory=list)
-    ids: list[npt.NDArray[np.int32]] = field(default_factory=list)
-    ids_count: int = 0
-    bases: list[int] = field(default_factory=list)
-    starts_ms: list[int] = field(default_factory=list)
-    counts: list[int] = field(default_factory=list)
-    quality: list[tuple[int, int]] = field(default_factory=list)
-
-    def add(self, ids: npt.NDArray[np.int32], t0_ms: int, columns: tuple[list[int], list[int], list[float]]) -> int:
-        """Append one frame's columns; returns the position of its first reading."""
-        start = len(self.x)
-        i, d, x = columns
-        self.i += i
-        self.d += d
-        self.x += x
-        self.ids.append(ids)
-        self.bases.append(self.ids_count)
-        self.ids_count += len(ids)
-        self.starts_ms.append(t0_ms)
-        self.counts.append(len(x))
-        return start
-
-    def chunk(self, bucket: int) -> Chunk:
-        n = len(self.x)
-        if n == 0:
-            columns = Columns(
-                np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.float64), np.empty(0, np.int16)
-            )  # fmt: skip
-        else:
-            counts = np.array(self.counts)
-            i = np.fromiter(self.i, np.int64, n) + np.repeat(np.array(self.bases), counts)
-            time_ms = np.fromiter(self.d, np.int64, n) + np.repeat(np.array(self.starts_ms), counts)
-            quality = np.zeros(n, np.int16)
-            for position, code in self.quality:
-                quality[position] = code
-            columns = Columns(
-                time_ms * 1000, np.concatenate(self.ids)[i], np.fromiter(self.x, np.float64, n), quality
-            )  # fmt: skip
-        return Chunk(bucket, columns, self.arrivals, self.strays, self.sightings)
 
 
 class Decoder:
@@ -119,27 +74,33 @@ class Decoder:
         self._topics: dict[str, topics.UpTopic] = {}
         self._known: dict[tuple[str, str, str, tuple[str, ...]], npt.NDArray[np.int32]] = {}
         self._unnamed: list[_Unnamed] = []
+        self._plain = PlainLane(registry)
 
     def __call__(self, batches: Iterable[list[Message] | LateBatch]) -> list[tuple[str, Chunk]]:
         """Chunks by key of their bucket ("00" … "63"), messages in order of receipt."""
         limits = clean.limits_at(self._clock(), RETENTION, CLOCK_AHEAD)
-        builders: dict[int, _Builder] = {}
+        builders: dict[int, ChunkBuilder] = {}
         for batch in batches:
             if isinstance(batch, LateBatch):
                 for late in batch.frames:
                     self._read_late(late, builders, limits)
                 continue
+            if batch and batch[0].topic.startswith(_RAW):
+                # A partition of the source reads either these or the others, so they mostly come unmixed.
+                self._plain.read([message for message in batch if message.topic.startswith(_RAW)], builders, limits)
+                batch = [message for message in batch if not message.topic.startswith(_RAW)]  # noqa: PLW2901
             for message in batch:
                 self._read(message, builders, limits)
         self._name()
         return [(f"{bucket:02}", builder.chunk(bucket)) for bucket, builder in builders.items()]
 
     def _name(self) -> None:
-        """Fill in the series of all frames that asked for them, new gateways' in one go."""
+        """Fill in the series of all frames and plain readings that asked for them, new gateways' in one go."""
         unnamed, self._unnamed = self._unnamed, []
-        if not unnamed:
-            return
-        for each, ids in zip(unnamed, self._registry.series([each.wanted for each in unnamed]), strict=True):
+        wanted = [each.wanted for each in unnamed] + self._plain.wanted()
+        named = self._registry.series(wanted) if wanted else []
+        self._plain.finish([ids if isinstance(ids, Fault) else None for ids in named[len(unnamed) :]])
+        for each, ids in zip(unnamed, named[: len(unnamed)], strict=True):
             if isinstance(ids, Fault):
                 # Its readings stay in the chunk without a frame that claims them, so the bucket leaves them out.
                 each.arrival.fault = ids
@@ -149,26 +110,25 @@ class Decoder:
                 self._known.clear()
             self._known[each.names] = ids
 
-    def _read(self, message: Message, builders: dict[int, _Builder], limits: clean.Limits) -> None:
+    def _read(self, message: Message, builders: dict[int, ChunkBuilder], limits: clean.Limits) -> None:
         topic = message.topic
         try:
             if topic.startswith(_UP):
                 bucket, address, lane = self._parse_up(topic)
-                self._read_up(message, address, lane, builders.setdefault(bucket, _Builder()), limits)
+                self._read_up(message, address, lane, builders.setdefault(bucket, ChunkBuilder()), limits)
             elif topic.startswith(_RAW):
-                address = topics.parse_plain(topic, "raw")
-                self._read_raw(message, address, builders.setdefault(bucket_of(address.gateway), _Builder()), limits)
+                self._plain.read([message], builders, limits)
             elif topic.startswith(_STATE):
                 address = topics.parse_plain(topic, "st")
                 owner = bucket_of(address.gateway)
                 if owner in self._buckets:
-                    self._read_presence(message, address, builders.setdefault(owner, _Builder()))
+                    self._read_presence(message, address, builders.setdefault(owner, ChunkBuilder()))
             else:
                 msg = f"not a topic of ours: {topic[:200]!r}"
                 raise TopicError(msg)
         except TopicError as error:
             fault = Fault(Reason.BAD_TOPIC, str(error))
-            builders.setdefault(0, _Builder()).strays.append(Stray(message, "", "", fault))
+            builders.setdefault(0, ChunkBuilder()).strays.append(Stray(message, "", "", fault))
 
     def _parse_up(self, topic: str) -> topics.UpTopic:
         parsed = self._topics.get(topic)
@@ -180,7 +140,7 @@ class Decoder:
         return parsed
 
     def _read_up(
-        self, message: Message, address: GatewayAddress, lane: Lane, builder: _Builder, limits: clean.Limits
+        self, message: Message, address: GatewayAddress, lane: Lane, builder: ChunkBuilder, limits: clean.Limits
     ) -> None:
         stranger = clean.check_gateway(address, self._registry.gateway(address.tenant, address.gateway))
         if stranger is not None:
@@ -203,7 +163,7 @@ class Decoder:
             self._read_body(frame, arrival, builder, limits)
 
     def _read_known(
-        self, message: Message, address: GatewayAddress, lane: Lane, builder: _Builder, limits: clean.Limits
+        self, message: Message, address: GatewayAddress, lane: Lane, builder: ChunkBuilder, limits: clean.Limits
     ) -> bool:
         """Read a frame of readings whose names passed the strict way before; False when it is not one of those."""
         frame = telemetry.read(message.payload)
@@ -226,7 +186,7 @@ class Decoder:
         builder.arrivals.append(arrival)
         return True
 
-    def _read_body(self, frame: AnyFrame, arrival: Arrival, builder: _Builder, limits: clean.Limits) -> None:
+    def _read_body(self, frame: AnyFrame, arrival: Arrival, builder: ChunkBuilder, limits: clean.Limits) -> None:
         match frame:
             case TelemetryFrame():
                 # The clock of sync:0 is judged once it is repaired, in the bucket that knows the anchors.
@@ -254,9 +214,9 @@ class Decoder:
             return clean.check_times(*times_ms, limits._replace(earliest_ms=0))
         return fault
 
-    def _read_late(self, late: LateFrame, builders: dict[int, _Builder], limits: clean.Limits) -> None:
+    def _read_late(self, late: LateFrame, builders: dict[int, ChunkBuilder], limits: clean.Limits) -> None:
         """Read a message that comes back from the database; without a settled place it is like any that just came."""
-        builder = builders.setdefault(bucket_of(late.gateway) if late.gateway else 0, _Builder())
+        builder = builders.setdefault(bucket_of(late.gateway) if late.gateway else 0, ChunkBuilder())
         if late.seq is None:
             self._read(late.message, builders, limits)
             builder.arrivals.append(_returned(late))
@@ -280,7 +240,7 @@ class Decoder:
         builder.arrivals.append(arrival)
         self._read_body(frame, arrival, builder, limits)
 
-    def _add_readings(self, frame: TelemetryFrame, arrival: Arrival, builder: _Builder) -> None:
+    def _add_readings(self, frame: TelemetryFrame, arrival: Arrival, builder: ChunkBuilder) -> None:
         address, channels = arrival.address, tuple(frame.ch)
         ids = np.zeros(len(channels), np.int32)
         wanted = ChannelSet(address.tenant, address.gateway, channels)
@@ -291,44 +251,7 @@ class Decoder:
         if frame.q:
             builder.quality += [(arrival.lo + int(position), code) for position, code in frame.q.items()]
 
-    def _read_raw(self, message: Message, address: GatewayAddress, builder: _Builder, limits: clean.Limits) -> None:
-        fault = clean.check_gateway(address, self._registry.gateway(address.tenant, address.gateway))
-        if fault is None:
-            try:
-                readings = plain.decode(message.payload)
-            except FrameError as error:
-                fault = Fault(error.reason, error.detail)
-        if fault is None:
-            for reading in readings:
-                fault = self._add_plain(message, address, reading, builder, limits)
-                if fault is not None:
-                    builder.strays.append(Stray(message, address.tenant, address.gateway, fault))
-            return
-        builder.strays.append(Stray(message, address.tenant, address.gateway, fault))
-
-    def _add_plain(
-        self,
-        message: Message,
-        address: GatewayAddress,
-        reading: plain.PlainReading,
-        builder: _Builder,
-        limits: clean.Limits,
-    ) -> Fault | None:
-        at_ms = message.received_ms if reading.ts is None else reading.ts
-        fault = self._check_times(address, "", (at_ms, at_ms), limits)
-        if fault is not None:
-            return fault
-        (ids,) = self._registry.series([ChannelSet(address.tenant, address.gateway, tuple(reading.values))])
-        if isinstance(ids, Fault):
-            return ids
-        n = len(reading.values)
-        arrival = Arrival(message, address, None, "", 0, 0, at_ms, sync=reading.ts is not None, boot="", mono_ms=0)
-        arrival.lo = builder.add(ids, at_ms, (list(range(n)), [0] * n, list(reading.values.values())))
-        arrival.hi = arrival.lo + n
-        builder.arrivals.append(arrival)
-        return None
-
-    def _read_presence(self, message: Message, address: GatewayAddress, builder: _Builder) -> None:
+    def _read_presence(self, message: Message, address: GatewayAddress, builder: ChunkBuilder) -> None:
         fault = clean.check_gateway(address, self._registry.gateway(address.tenant, address.gateway))
         if fault is None:
             try:

@@ -15,7 +15,7 @@ from contracts.facts import LiveNotice
 from contracts.frames import Quality
 from contracts.topics import Lane
 from stream.digest import reading_digests
-from stream.facts import Columns, Settled, join_columns
+from stream.facts import Bundle, Columns, Settled, join_columns
 
 COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 COPY_TRAILER: Final = b"\xff\xff"
@@ -120,9 +120,14 @@ def keep_readings(part: Part, keep: npt.NDArray[np.bool_]) -> Part:
     return Part(part.columns.take(keep), frames)
 
 
+def size_of(parts: Iterable[Part]) -> int:
+    """Into how many transactions the parts can be cut: frames, and each message of a bundle."""
+    return sum(_size_of(frame) for part in parts for frame in part.frames)
+
+
 def halves(parts: list[Part]) -> tuple[list[Part], list[Part]]:
-    """Two smaller transactions that settle the same frames in the same order."""
-    total = sum(len(part.frames) for part in parts)
+    """Two smaller transactions that settle the same frames and messages in the same order."""
+    total = size_of(parts)
     assert total > 1
     return _frames_between(parts, 0, total // 2), _frames_between(parts, total // 2, total)
 
@@ -159,8 +164,13 @@ def dirty_ranges(time_us: npt.NDArray[np.int64]) -> list[tuple[datetime, datetim
 def _frames_between(parts: list[Part], start: int, stop: int) -> list[Part]:
     chosen, at = [], 0
     for part in parts:
-        inside = part.frames[max(start - at, 0) : max(stop - at, 0)]
-        at += len(part.frames)
+        inside = []
+        for frame in part.frames:
+            size = _size_of(frame)
+            first, last = max(start - at, 0), min(stop - at, size)
+            at += size
+            if first < last:
+                inside.append(frame if last - first == size else _share(frame, first, last))
         if not inside:
             continue
         keep = np.zeros(len(part.columns), np.bool_)
@@ -168,6 +178,19 @@ def _frames_between(parts: list[Part], start: int, stop: int) -> list[Part]:
             keep[frame.lo : frame.hi] = True
         chosen.append(keep_readings(Part(part.columns, inside), keep))
     return chosen
+
+
+def _size_of(frame: Settled) -> int:
+    return 1 if frame.bundle is None else len(frame.bundle.messages)
+
+
+def _share(frame: Settled, first: int, last: int) -> Settled:
+    """A bundle's messages ``first:last`` with their readings."""
+    assert frame.bundle is not None
+    messages, counts = frame.bundle
+    lo = frame.lo + sum(counts[:first])
+    hi = lo + sum(counts[first:last])
+    return replace(frame, lo=lo, hi=hi, bundle=Bundle(messages[first:last], counts[first:last]))
 
 
 def _moves(frames: Iterable[Settled]) -> list[Move]:

@@ -132,7 +132,7 @@ def join_columns(parts: list[Columns]) -> Columns:
 
 @dataclass(slots=True)
 class Arrival:
-    """A message with a place in a lane (``lane`` None: the raw lane, which has no sequence), before it is judged.
+    """A message with a place in a lane, before it is judged; ``lane`` None: it comes back, and has none.
 
     ``fault``: the body is unusable, the place counts. ``lo:hi`` are its readings in the chunk's columns.
     """
@@ -159,6 +159,27 @@ class Arrival:
     """False: nobody knows the time of its entries yet."""
 
 
+class Bundle(NamedTuple):
+    """Plain messages of one gateway in order of receipt; message n brought ``counts[n]`` readings in a row."""
+
+    messages: list[Message]
+    counts: list[int]
+
+
+@dataclass(slots=True)
+class PlainRun:
+    """The plain readings of one gateway in a chunk: they have no place in a lane, so nothing of them is judged.
+
+    ``once``: they carry a time, and count once for the same series, time and value. ``lo:hi`` in the chunk's columns.
+    """
+
+    address: GatewayAddress
+    bundle: Bundle
+    once: bool
+    lo: int
+    hi: int
+
+
 class Stray(NamedTuple):
     """A message without a place: it is not settled, a sample of it is kept. Names are '' when unreadable."""
 
@@ -178,13 +199,14 @@ class Sighting(NamedTuple):
 
 @dataclass(slots=True)
 class Chunk:
-    """What one batch of messages brought to one bucket, in order of receipt."""
+    """What one batch of messages brought to one bucket, in order of receipt; plain readings behind all others."""
 
     bucket: int
     columns: Columns
     arrivals: list[Arrival] = field(default_factory=list)
     strays: list[Stray] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
+    plain: list[PlainRun] = field(default_factory=list)
 
 
 class EventRow(NamedTuple):
@@ -292,7 +314,7 @@ class Outcome(NamedTuple):
 
 @dataclass(slots=True)
 class Settled:
-    """One frame that the next commit settles: what it moves, and what it brings.
+    """One frame, or a bundle of plain messages, that the next commit settles: what it moves, and what it brings.
 
     ``lane`` None: it moves no watermark (raw readings, presence, findings over many frames). ``from_seq`` … ``to_seq``
     is more than one frame for a gap only. ``lo:hi`` are its readings in the facts' columns. ``live_t0_ms``: for the
@@ -311,6 +333,7 @@ class Settled:
     site: str = ""
     live_t0_ms: int | None = None
     message: Message | None = None
+    bundle: Bundle | None = None
     gap_reason: str = ""
     once: bool = False
     """Readings of the raw lane that carried a time: stored once for the same series, time and value."""

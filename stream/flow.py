@@ -15,7 +15,7 @@ Domain code (``decode``, ``bucket``, ``site`` and what they use) knows nothing o
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import bytewax.operators as op
@@ -32,13 +32,14 @@ from stream.fence import ALL, Fence, Span, bucket_of_site
 from stream.late_source import LatePartition, LateReader
 from stream.mqtt_session import MqttSession
 from stream.mqtt_source import Drain, MqttSource, PartitionSpec
-from stream.settings import StreamSettings
+from stream.settings import BATCH_MESSAGES_MAX, StreamSettings
 from stream.sink import EpochSink, SinkPartition
 from stream.site import Fired, Sites, key_of, keys_with_policies
 from stream.writer import Prepare, Writer
 
 PLAIN: Final = "plain"
 """The one partition that reads ``raw``, whose topics have no bucket; the process of the first bucket has it."""
+PLAIN_GATHER: Final = timedelta(milliseconds=100)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ def partitions(span: Span) -> list[PartitionSpec]:
     up = (topics.UP_FILTER,) if span == ALL else tuple(topics.bucket_filter(bucket) for bucket in span.buckets)
     specs = [PartitionSpec(f"up-{span.name}", f"shelfpulse-stream-up-{span.name}", (*up, topics.PRESENCE_FILTER))]
     if 0 in span.buckets:
-        specs.append(PartitionSpec(PLAIN, "shelfpulse-stream-plain", (topics.RAW_FILTER,)))
+        filters = (topics.RAW_FILTER,)
+        specs.append(PartitionSpec(PLAIN, "shelfpulse-stream-plain", filters, PLAIN_GATHER, BATCH_MESSAGES_MAX))
     return specs
 
 

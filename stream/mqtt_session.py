@@ -9,7 +9,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -30,6 +29,7 @@ ROOM_CHECK_S: Final = 0.1
 CLOSE_S: Final = 3.0
 REFILLS_MAX: Final = 4
 """Buffers that are read from the socket before it is written to again."""
+PARCEL_MESSAGES_MAX: Final = 1_000
 TOPICS_CACHED_MAX: Final = 200_000
 TOPIC_CACHED_MAX_BYTES: Final = 200
 """Ours are shorter; what anybody makes up may have 64 KiB."""
@@ -38,15 +38,16 @@ _PUBACK_HEAD: Final = 0x4002
 _PUBLISH: Final = int(MessageType.PUBLISH)
 _QOS: Final = 0x06
 """Bits of a PUBLISH's first byte."""
+_NEW: Final = tuple.__new__
 _PUBLISH_MIN_BYTES: Final = 6
 """Head, length, an empty topic, a packet id."""
 
 
-class Received(NamedTuple):
-    """A message and the connection that it came by, on which alone its ``mid`` means anything."""
+class Parcel(NamedTuple):
+    """Messages that came together, in order of receipt; ``mids`` mean nothing on another connection."""
 
-    message: Message
-    mid: int
+    messages: list[Message]
+    mids: list[int]
     client: Client
 
 
@@ -61,7 +62,9 @@ class MqttSession:
         self._name = name
         self._client_id = client_id
         self._filters = [(topic, 1) for topic in filters]
-        self._queue: deque[Received] = deque()
+        self._queue: deque[Parcel] = deque()
+        self._waiting = 0
+        self._counting = threading.Lock()
         self._room = threading.Event()
         self._closing = threading.Event()
         self._lost = threading.Event()
@@ -71,30 +74,32 @@ class MqttSession:
     @property
     def waiting(self) -> int:
         """Messages that wait to be taken."""
-        return len(self._queue)
+        return self._waiting
 
     def start(self) -> None:
         """Connect in the background."""
         metrics.HEALTH.report(self._name, ready=False)
         self._thread.start()
 
-    def take(self, most: int) -> list[Received]:
-        """At most ``most`` waiting messages, in order of receipt. Never blocks."""
-        taken: list[Received] = []
-        # The connection's thread may empty the queue meanwhile, when the broker is lost.
-        with suppress(IndexError):
-            while len(taken) < most:
-                taken.append(self._queue.popleft())
+    def take(self, most: int) -> list[Parcel]:
+        """Waiting parcels of at most ``most`` messages in all, in order of receipt. Never blocks."""
+        taken: list[Parcel] = []
+        with self._counting:
+            while self._queue and len(self._queue[0].mids) <= most:
+                parcel = self._queue.popleft()
+                taken.append(parcel)
+                most -= len(parcel.mids)
+                self._waiting -= len(parcel.mids)
         if taken:
             self._room.set()
         return taken
 
-    def acknowledge(self, received: Iterable[Received]) -> None:
+    def acknowledge(self, parcels: Iterable[Parcel]) -> None:
         """Send PUBACK in order of receipt; what came by an earlier connection is left out, it comes again."""
         client = self._client
         if client is None:
             return
-        mids = [item.mid for item in received if item.client is client]
+        mids = [mid for parcel in parcels if parcel.client is client for mid in parcel.mids]
         if not mids:
             return
         packets = np.empty(len(mids), _PUBACK)
@@ -136,7 +141,7 @@ class MqttSession:
 
     def _new_client(self) -> "_IngestClient":
         """A fresh client a connection: a PUBACK meant for one can never be sent by the next."""
-        client = _IngestClient(self._client_id, self._on_publish)
+        client = _IngestClient(self._client_id, self._on_parcel)
         if self._broker.user:
             client.username_pw_set(self._broker.user, self._broker.password)
         if self._broker.tls:
@@ -186,14 +191,18 @@ class MqttSession:
         metrics.HEALTH.report(self._name, ready=False)
         if self._client is client:
             self._client = None
-        self._queue.clear()
+        with self._counting:
+            self._queue.clear()
+            self._waiting = 0
 
-    def _on_publish(self, topic: str, payload: bytes, mid: int, client: Client) -> None:
-        """Queue a message; wait while the queue is full, so that TCP holds the broker back."""
-        while len(self._queue) >= QUEUE_MESSAGES_MAX and not self._closing.is_set():
+    def _on_parcel(self, parcel: Parcel) -> None:
+        """Queue messages; wait while the queue is full, so that TCP holds the broker back."""
+        while self._waiting >= QUEUE_MESSAGES_MAX and not self._closing.is_set():
             self._room.clear()
             self._room.wait(ROOM_CHECK_S)
-        self._queue.append(Received(Message(topic, payload, time.time_ns() // 1_000_000), mid, client))
+        with self._counting:
+            self._queue.append(parcel)
+            self._waiting += len(parcel.mids)
 
 
 class _IngestClient(Client):
@@ -203,7 +212,7 @@ class _IngestClient(Client):
     brokers, so that a change in paho shows.
     """
 
-    def __init__(self, client_id: str, receive: Callable[[str, bytes, int, Client], None]) -> None:
+    def __init__(self, client_id: str, receive: Callable[[Parcel], None]) -> None:
         super().__init__(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -235,14 +244,14 @@ class _IngestClient(Client):
 
     def _receive_whole(self) -> None:
         """Hand on the messages that lie whole in the buffer; whatever else is next there goes paho's way."""
-        buffer, at = self._buffer, self._at
-        while (found := whole_publish(buffer, at)) is not None:
-            topic_at, mid_at, end = found
-            mid = buffer[mid_at] << 8 | buffer[mid_at + 1]
-            self._receive(self._topic(buffer[topic_at:mid_at]), buffer[mid_at + 2 : end], mid, self)
-            at = end
-        if at > self._at:
-            self._at = at
+        while True:
+            found, self._at = whole_publishes(self._buffer, self._at, PARCEL_MESSAGES_MAX)
+            if not found:
+                return
+            received_ms, topic_of = time.time_ns() // 1_000_000, self._topic
+            # A named tuple's own constructor is written in Python, and takes three times as long.
+            messages = [_NEW(Message, (topic_of(topic), payload, received_ms)) for topic, _, payload in found]
+            self._receive(Parcel(messages, [mid for _, mid, _ in found], self))
             with self._msgtime_mutex:
                 self._last_bytes_received = time.monotonic()
 
@@ -263,7 +272,8 @@ class _IngestClient(Client):
         topic_end = 2 + (packet[0] << 8 | packet[1])
         if self._in_packet["command"] & _QOS:
             mid = packet[topic_end] << 8 | packet[topic_end + 1]
-            self._receive(self._topic(bytes(packet[2:topic_end])), bytes(packet[topic_end + 2 :]), mid, self)
+            topic, payload = self._topic(bytes(packet[2:topic_end])), bytes(packet[topic_end + 2 :])
+            self._receive(Parcel([Message(topic, payload, time.time_ns() // 1_000_000)], [mid], self))
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _topic(self, name: bytes) -> str:
@@ -278,29 +288,37 @@ class _IngestClient(Client):
         return topic
 
 
-def whole_publish(buffer: bytes, at: int) -> tuple[int, int, int] | None:
-    """Where topic, packet id and end of the PUBLISH at ``at`` lie (MQTT 3.1.1, section 3.3).
+def whole_publishes(buffer: bytes, at: int, most: int) -> tuple[list[tuple[bytes, int, bytes]], int]:
+    """Topic, packet id and payload of each PUBLISH that lies whole at ``at`` (MQTT 3.1.1, section 3.3), and their end.
 
-    None when the packet there is another one, has no packet id (QoS 0), is not all there, or makes no sense.
+    At most ``most``. Stops before a packet that is another one, has no packet id (QoS 0), is not all there, or makes no
+    sense.
     """
+    found: list[tuple[bytes, int, bytes]] = []
     available = len(buffer)
-    if available - at < _PUBLISH_MIN_BYTES or buffer[at] & 0xF0 != _PUBLISH or not buffer[at] & _QOS:
-        return None
-    length, at = buffer[at + 1], at + 2
-    if length & 0x80:
-        length &= 0x7F
-        for shift in (7, 14, 21):
-            if at == available:
-                return None
-            byte = buffer[at]
-            length |= (byte & 0x7F) << shift
-            at += 1
-            if not byte & 0x80:
-                break
-        else:
-            return None
-    end = at + length
-    if end > available or length < _PUBLISH_MIN_BYTES - 2:
-        return None
-    mid_at = at + 2 + (buffer[at] << 8 | buffer[at + 1])
-    return (at + 2, mid_at, end) if mid_at + 2 <= end else None
+    while available - at >= _PUBLISH_MIN_BYTES and len(found) < most:
+        head = buffer[at]
+        if head & 0xF0 != _PUBLISH or not head & _QOS:
+            break
+        length, start = buffer[at + 1], at + 2
+        if length & 0x80:
+            length, start = _length(buffer, at + 1)
+        end = start + length
+        if end > available or length < _PUBLISH_MIN_BYTES - 2:
+            break
+        mid_at = start + 2 + (buffer[start] << 8 | buffer[start + 1])
+        if mid_at + 2 > end:
+            break
+        found.append((buffer[start + 2 : mid_at], buffer[mid_at] << 8 | buffer[mid_at + 1], buffer[mid_at + 2 : end]))
+        at = end
+    return found, at
+
+
+def _length(buffer: bytes, at: int) -> tuple[int, int]:
+    """Remaining length of a packet and where it begins; of a length that is cut or too long, one that never fits."""
+    length = 0
+    for place, byte in enumerate(buffer[at : at + 4]):
+        length |= (byte & 0x7F) << 7 * place
+        if not byte & 0x80:
+            return length, at + place + 1
+    return len(buffer), at

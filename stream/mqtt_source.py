@@ -6,7 +6,6 @@ emitted before a ``snapshot`` is committed when ``next_batch`` is called again, 
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
@@ -17,15 +16,13 @@ from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourc
 from stream import metrics
 from stream.facts import Item, Tick
 from stream.late_source import LatePartition
-from stream.mqtt_session import MqttSession, Received
+from stream.mqtt_session import MqttSession, Parcel
 from stream.settings import BATCH_MESSAGES_MAX, UNSEALED_BYTES_MAX, UNSEALED_MESSAGES_MAX
 
 log = structlog.get_logger()
 
 IDLE: Final = timedelta(milliseconds=10)
 """Wait for more messages: larger chunks are cheaper, and a wait this short is not seen."""
-FULL_BATCH: Final = 500
-"""A batch this large is followed by the next one without a wait."""
 
 
 CLOCK: Final = "clock"
@@ -34,11 +31,17 @@ TICK: Final = timedelta(seconds=1)
 
 
 class PartitionSpec(NamedTuple):
-    """A partition: its name, its fixed client id, and the topics that only it reads."""
+    """A partition: its name, its fixed client id, and the topics that only it reads.
+
+    ``gather``: how long it waits for more messages after a batch that was smaller than ``full``. A chunk costs its
+    bucket about as much as hundreds of readings, so few readings a message want a longer wait.
+    """
 
     name: str
     client_id: str
     filters: tuple[str, ...]
+    gather: timedelta = IDLE
+    full: int = 500
 
 
 class Drain:
@@ -66,12 +69,14 @@ class Drain:
 class MqttPartition(StatefulSourcePartition[Item, None]):
     """One session; items are batches of messages in order of receipt."""
 
-    def __init__(self, name: str, session: MqttSession, drain: Drain) -> None:
-        self._name = name
+    def __init__(self, spec: PartitionSpec, session: MqttSession, drain: Drain) -> None:
+        self._spec = spec
+        self._name = name = spec.name
         self._session = session
         self._drain = drain
-        self._emitted: deque[Received] = deque()
-        self._sealed: deque[Received] | None = None
+        self._emitted: list[Parcel] = []
+        self._sealed: list[Parcel] | None = None
+        self._unsealed_count = 0
         self._unsealed_bytes = 0
         self._sealed_after_stop = False
         self._closed = False
@@ -89,15 +94,17 @@ class MqttPartition(StatefulSourcePartition[Item, None]):
                 self._drain.leave(self._name)
             self._awake = datetime.now(UTC) + IDLE
             return []
-        room = min(BATCH_MESSAGES_MAX, UNSEALED_MESSAGES_MAX - len(self._emitted))
-        received = self._session.take(room) if self._unsealed_bytes < UNSEALED_BYTES_MAX else []
-        self._emitted.extend(received)
-        self._unsealed_bytes += sum(len(item.message.payload) for item in received)
+        room = min(BATCH_MESSAGES_MAX, UNSEALED_MESSAGES_MAX - self._unsealed_count)
+        parcels = self._session.take(room) if self._unsealed_bytes < UNSEALED_BYTES_MAX else []
+        messages = [message for parcel in parcels for message in parcel.messages]
+        self._emitted += parcels
+        self._unsealed_count += len(messages)
+        self._unsealed_bytes += sum(len(message.payload) for message in messages)
         metrics.QUEUE.labels(self._name).set(self._session.waiting)
-        metrics.UNSEALED.labels(self._name).set(len(self._emitted))
+        metrics.UNSEALED.labels(self._name).set(self._unsealed_count)
         now = datetime.now(UTC)
-        self._awake = now if len(received) >= FULL_BATCH else now + IDLE
-        return [[item.message for item in received]] if received else []
+        self._awake = now if len(messages) >= self._spec.full else now + self._spec.gather
+        return [messages] if messages else []
 
     def next_awake(self) -> datetime:
         """When to look again."""
@@ -107,7 +114,8 @@ class MqttPartition(StatefulSourcePartition[Item, None]):
         """Seal what was emitted. There is no position to keep: the broker has what is not acknowledged."""
         self._acknowledge_sealed()
         self._sealed = self._emitted
-        self._emitted = deque()
+        self._emitted = []
+        self._unsealed_count = 0
         self._unsealed_bytes = 0
         self._sealed_after_stop = self._drain.stopping.is_set()
 
@@ -171,4 +179,5 @@ class MqttSource(FixedPartitionedSource[Item, None]):
             return ClockPartition()
         if for_part == LATE:
             return self._late()
-        return MqttPartition(for_part, self._connect(self._specs[for_part]), self._drain)
+        spec = self._specs[for_part]
+        return MqttPartition(spec, self._connect(spec), self._drain)

@@ -70,20 +70,38 @@ TRANSACTION_STATUS: Final = "SELECT pg_xact_status(%(id)s::xid8)"
 # ------------------------------------------------------------------ the epoch
 
 READING_COPY: Final[LiteralString] = "COPY reading (time, series_id, value, quality) FROM STDIN (FORMAT BINARY)"
-READING_KNOWN: Final = """
-SELECT v.position
-FROM unnest(%(series)s::int[], %(times)s::timestamptz[], %(values)s::float8[]) WITH ORDINALITY
-     AS v (series_id, time, value, position)
-WHERE EXISTS (
-    SELECT FROM reading r
-    WHERE r.series_id = v.series_id AND r.time = v.time AND r.value = v.value
-      AND r.time BETWEEN %(lo)s AND %(hi)s
-)
-"""
 # Arrays of parameters would cost more than the rest of the epoch: thousands of values pass through a table instead.
 NEWEST_TABLE: Final = """
 CREATE TEMPORARY TABLE IF NOT EXISTS newest (time timestamptz, series_id int, value float8, quality smallint)
 ON COMMIT DELETE ROWS
+"""
+PLAIN_RANGE_TABLE: Final = """
+CREATE TEMPORARY TABLE IF NOT EXISTS plain_range (series_id int, lo timestamptz, hi timestamptz) ON COMMIT DELETE ROWS
+"""
+PLAIN_ASKED_TABLE: Final = """
+CREATE TEMPORARY TABLE IF NOT EXISTS plain_asked (position int, series_id int, time timestamptz, value float8)
+ON COMMIT DELETE ROWS
+"""
+PLAIN_RANGE_COPY: Final[LiteralString] = "COPY plain_range (series_id, lo, hi) FROM STDIN (FORMAT BINARY)"
+PLAIN_ASKED_COPY: Final[LiteralString] = (
+    "COPY plain_asked (position, series_id, time, value) FROM STDIN (FORMAT BINARY)"
+)
+# LIMIT keeps both to one step down the index a row, whatever the planner believes of tables that it has no figures for.
+PLAIN_NEAR: Final = """
+SELECT p.series_id
+FROM plain_range p, LATERAL (
+    SELECT FROM reading r
+    WHERE r.series_id = p.series_id AND r.time BETWEEN p.lo AND p.hi AND r.time BETWEEN %(lo)s AND %(hi)s
+    ORDER BY r.time DESC LIMIT 1
+) AS stored
+"""
+PLAIN_KNOWN: Final = """
+SELECT p.position
+FROM plain_asked p, LATERAL (
+    SELECT FROM reading r
+    WHERE r.series_id = p.series_id AND r.time = p.time AND r.value = p.value AND r.time BETWEEN %(lo)s AND %(hi)s
+    LIMIT 1
+) AS stored
 """
 NEWEST_COPY: Final[LiteralString] = "COPY newest (time, series_id, value, quality) FROM STDIN (FORMAT BINARY)"
 LATEST: Final = """

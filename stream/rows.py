@@ -5,14 +5,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import msgspec
-import numpy as np
 import psycopg
 from psycopg.types.json import Jsonb
 
 from contracts.facts import LIVE_CHANNEL, NOTIFY_MAX_BYTES
 from stream import queries
 from stream.clocks import BOOTS_MAX
-from stream.epoch import COPY_HEADER, COPY_TRAILER, Epoch, Move, Part, keep_readings, pack
+from stream.epoch import COPY_HEADER, COPY_TRAILER, Epoch, Move, pack
 from stream.facts import Columns, QuarantineRow, Settled, Sighting
 
 if TYPE_CHECKING:
@@ -28,43 +27,6 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 class FenceLostError(Exception):
     """Another process owns these buckets now. Not an error of ours: exit, and let it work."""
-
-
-def without_known(cursor: psycopg.Cursor, parts: list[Part]) -> list[Part]:
-    """The parts without raw readings that are stored already, or that stand in them twice."""
-    if not any(frame.once for part in parts for frame in part.frames):
-        return parts
-    asked = [
-        (at, place)
-        for at, part in enumerate(parts)
-        for frame in part.frames
-        if frame.once
-        for place in range(frame.lo, frame.hi)
-    ]
-    rows = [
-        (
-            int(parts[at].columns.series[place]),
-            int(parts[at].columns.time_us[place]),
-            float(parts[at].columns.value[place]),
-        )
-        for at, place in asked
-    ]
-    times = [moment(time_us) for _, time_us, _ in rows]
-    known = {
-        position - 1
-        for (position,) in cursor.execute(
-            queries.READING_KNOWN,
-            {"series": [row[0] for row in rows], "times": times, "values": [row[2] for row in rows],
-             "lo": min(times), "hi": max(times)},
-        )
-    }  # fmt: skip
-    keeps = [np.ones(len(part.columns), np.bool_) for part in parts]
-    seen: set[tuple[int, int, float]] = set()
-    for position, (at, place) in enumerate(asked):
-        if position in known or rows[position] in seen:
-            keeps[at][place] = False
-        seen.add(rows[position])
-    return [part if keep.all() else keep_readings(part, keep) for part, keep in zip(parts, keeps, strict=True)]
 
 
 def write_facts(cursor: psycopg.Cursor, epoch: Epoch) -> None:

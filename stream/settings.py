@@ -21,7 +21,7 @@ QUEUE_MESSAGES_MAX: Final = 20_000
 UNSEALED_MESSAGES_MAX: Final = 40_000
 """Messages given to the dataflow and not yet proven committed, per source partition; packet ids end at 65,535."""
 UNSEALED_BYTES_MAX: Final = 128 * 1024 * 1024
-BATCH_MESSAGES_MAX: Final = 4_000
+BATCH_MESSAGES_MAX: Final = 10_000
 """Messages that the source hands over at once."""
 CONTROL_REFRESH_S: Final = 60.0
 """Registry and policies are read again at least this often, whether or not a NOTIFY came."""

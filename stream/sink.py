@@ -18,7 +18,7 @@ from contracts.frames import Reason
 from contracts.topics import GatewayAddress, Lane
 from stream import metrics
 from stream.ack_publisher import AckPublisher
-from stream.epoch import Epoch, Part, halves
+from stream.epoch import Epoch, Part, halves, size_of
 from stream.facts import Facts, Fault, Origin, Outcome, QuarantineRow, Settled, no_columns
 from stream.fence import Span
 from stream.rows import FenceLostError
@@ -127,7 +127,7 @@ class SinkPartition(StatefulSinkPartition[Facts, None]):
         try:
             return [self._write_patiently(parts)]
         except RefusedError as error:
-            if sum(len(part.frames) for part in parts) == 1:
+            if size_of(parts) == 1:
                 return [self._write_patiently([_condemn(parts, str(error))])]
             first, second = halves(parts)
             return self._commit(first) + self._commit(second)
@@ -214,7 +214,8 @@ def _late_label(outcome: Outcome) -> str:
 def _condemn(parts: list[Part], refusal: str) -> Part:
     """The one frame at fault, settled in quarantine instead of stored."""
     (frame,) = [frame for part in parts for frame in part.frames]
-    if frame.message is None:
+    message = frame.message if frame.bundle is None else frame.bundle.messages[0]
+    if message is None:
         # Findings of our own that the database refuses are a defect of ours; the stream must live all the same.
         log.error("facts_refused", error=refusal, frame=repr(frame)[:500])
         return Part(no_columns(), [Settled(None)])
@@ -222,13 +223,13 @@ def _condemn(parts: list[Part], refusal: str) -> Part:
     fault = Fault(Reason.REFUSED_BY_DATABASE, refusal)
     emptied = replace(
         frame, lo=0, hi=0, events=(), positions=(), anomalies=(), proposals=(), answers=(), sighting=None, once=False,
-        held_boot="",
+        held_boot="", bundle=None,
     )  # fmt: skip
     if frame.outcome is not None:
         emptied.outcome = Outcome(frame.outcome.late, fault)
     else:
         emptied.quarantine = QuarantineRow(
             frame.tenant, frame.gateway, "" if lane is None else lane.lane, frame.ep,
-            None if lane is None else frame.to_seq, frame.message, fault,
+            None if lane is None else frame.to_seq, message, fault,
         )  # fmt: skip
     return Part(no_columns(), [emptied])

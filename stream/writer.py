@@ -13,7 +13,8 @@ from stream.epoch import COPY_HEADER, COPY_TRAILER, Epoch, Move, Part, build, di
 from stream.facts import Columns, join_columns
 from stream.fence import Fence
 from stream.late_rows import write_late
-from stream.rows import FenceLostError, copy_rows, without_known, write_facts
+from stream.plain_rows import without_known
+from stream.rows import FenceLostError, copy_rows, write_facts
 
 log = structlog.get_logger()
 
@@ -189,7 +190,8 @@ class Writer:
             self._connection.execute("SET synchronous_commit = on")
             self._connection.execute("SET timezone = 'UTC'")
             self._connection.execute(queries.KEEPALIVE)
-            self._connection.execute(queries.NEWEST_TABLE)
+            for table in (queries.NEWEST_TABLE, queries.PLAIN_RANGE_TABLE, queries.PLAIN_ASKED_TABLE):
+                self._connection.execute(table)
             self._connection.commit()
         return self._connection
 

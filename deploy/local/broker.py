@@ -198,7 +198,8 @@ max_inflight_messages {INFLIGHT_MAX}
 max_packet_size {PACKET_MAX_BYTES}
 # A gateway that was thrown away must not keep its queue for ever.
 persistent_client_expiration 7d
-set_tcp_nodelay true
+# Small packets wait for one another, some ms at most: a write each would be most of what the broker does.
+set_tcp_nodelay false
 log_dest stderr
 log_type error
 log_type warning

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from contracts.frames import Reason
 from contracts.topics import Lane
 from stream.digest import digest_sum, reading_digests
-from stream.epoch import PG_EPOCH_US, Part, build, dirty_ranges, halves, keep_readings, newest_good, pack
-from stream.facts import Columns, Fault, LaneId, Message, QuarantineRow, Settled, no_columns
+from stream.epoch import PG_EPOCH_US, Part, build, dirty_ranges, halves, keep_readings, newest_good, pack, size_of
+from stream.facts import Bundle, Columns, Fault, LaneId, Message, QuarantineRow, Settled, no_columns
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -159,3 +159,31 @@ def test_halves_settle_the_same_frames_in_the_same_order(sizes: list[list[int]])
     ]
     assert first
     assert second
+
+
+@given(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=6), min_size=1, max_size=4))
+def test_a_bundle_is_cut_message_by_message(bundles: list[list[int]]) -> None:
+    frames: list[Settled] = []
+    rows: list[tuple[int, int, float, int]] = []
+    for number, counts in enumerate(bundles):
+        messages = [Message(f"{number}", b"%d" % place, 0) for place in range(len(counts))]
+        lo = len(rows)
+        rows += [(0, 1, number * 100.0 + place, 0) for place, count in enumerate(counts) for _ in range(count)]
+        frames.append(Settled(None, lo=lo, hi=len(rows), tenant="acme", gateway="g1", bundle=Bundle(messages, counts)))
+    waiting = [[Part(columns(rows), frames)]]
+    found: list[tuple[str, list[float]]] = []
+    while waiting:
+        parts = waiting.pop()
+        if size_of(parts) > 1:
+            waiting += reversed(halves(parts))
+            continue
+        ((part,),) = [parts]
+        (frame,) = part.frames
+        assert frame.bundle is not None
+        (message,) = frame.bundle.messages
+        found.append((f"{message.topic}/{message.payload.decode()}", part.columns.value[frame.lo : frame.hi].tolist()))
+    assert found == [
+        (f"{number}/{place}", [number * 100.0 + place] * count)
+        for number, counts in enumerate(bundles)
+        for place, count in enumerate(counts)
+    ]

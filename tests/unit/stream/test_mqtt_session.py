@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.mqtt_session import whole_publish
+from stream.mqtt_session import whole_publishes
 
 
 def packed(topic: bytes, mid: int, payload: bytes, qos: int = 1) -> bytes:
@@ -22,20 +22,14 @@ def packed(topic: bytes, mid: int, payload: bytes, qos: int = 1) -> bytes:
 def test_a_whole_message_is_found_wherever_it_lies(topic: bytes, mid: int, size: int, before: bytes) -> None:
     payload = b"x" * size
     buffer = before + packed(topic, mid, payload) + b"\x30"
-    found = whole_publish(buffer, len(before))
-    assert found is not None
-    topic_at, mid_at, end = found
-    assert buffer[topic_at:mid_at] == topic
-    assert int.from_bytes(buffer[mid_at : mid_at + 2]) == mid
-    assert buffer[mid_at + 2 : end] == payload
-    assert end == len(buffer) - 1
+    assert whole_publishes(buffer, len(before), 9) == ([(topic, mid, payload)], len(buffer) - 1)
 
 
 @pytest.mark.parametrize("size", [0, 100, 200, 20_000])
 def test_a_message_that_is_not_all_there_is_left_alone(size: int) -> None:
     whole = packed(b"sp/v1/raw/a/b/c", 7, b"x" * size)
     for length in {*range(min(len(whole), 30)), len(whole) - 1}:
-        assert whole_publish(whole[:length], 0) is None
+        assert whole_publishes(whole[:length], 0, 9) == ([], 0)
 
 
 @pytest.mark.parametrize(
@@ -50,10 +44,27 @@ def test_a_message_that_is_not_all_there_is_left_alone(size: int) -> None:
     ids=["QoS 0", "PUBACK", "topic longer than the packet", "length of five bytes", "no room for a topic"],
 )
 def test_what_is_no_message_for_us_is_left_alone(packet: bytes) -> None:
-    assert whole_publish(packet, 0) is None
+    assert whole_publishes(packet, 0, 9) == ([], 0)
 
 
 @given(st.binary(max_size=64))
 def test_no_bytes_break_it(buffer: bytes) -> None:
-    found = whole_publish(buffer, 0)
-    assert found is None or 0 < found[0] <= found[1] <= found[2] - 2 <= len(buffer) - 2
+    found, end = whole_publishes(buffer, 0, 9)
+    assert end <= len(buffer)
+    assert sum(len(topic) + len(payload) + 6 for topic, _, payload in found) <= end
+
+
+@given(st.lists(st.tuples(st.binary(max_size=20), st.integers(1, 65_535), st.binary(max_size=300)), max_size=12),
+       st.integers(1, 9), st.integers(0, 40))  # fmt: skip
+def test_messages_in_a_row_are_found_in_order_and_the_rest_is_left(
+    messages: list[tuple[bytes, int, bytes]], most: int, cut: int
+) -> None:
+    packets = [packed(*message) for message in messages]
+    buffer = b"".join(packets)
+    buffer = buffer[: max(len(buffer) - cut, 0)]
+    whole = 0
+    while whole < len(packets) and sum(map(len, packets[: whole + 1])) <= len(buffer):
+        whole += 1
+    found, end = whole_publishes(buffer, 0, most)
+    assert found == messages[: min(whole, most)]
+    assert end == sum(map(len, packets[: len(found)]))
