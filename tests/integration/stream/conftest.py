@@ -27,7 +27,7 @@ def platform(database: str, broker: BrokerHandle, tmp_path: Path) -> Iterator[Pl
 
 
 @pytest.fixture
-def anyrun_platform(database: str, any_broker: BrokerHandle, tmp_path: Path) -> Iterator[Platform]:
+def any_platform(database: str, any_broker: BrokerHandle, tmp_path: Path) -> Iterator[Platform]:
     """The same on each kind of broker."""
     with run_platform(database, any_broker, tmp_path) as running:
         yield running
