@@ -9,7 +9,7 @@ import os
 import queue
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Final
@@ -39,6 +39,8 @@ MEMORIES_EVERY_S: Final = 60.0
 IDLE_S: Final = 1.0
 STUCK_S: Final = 30.0
 DRAIN_CHECK_S: Final = 0.2
+OWED_MAX: Final = 10_000
+"""Decisions that wait in memory while the disk takes nothing; then the oldest are refused, and counted."""
 SETTLE_S: Final = 10.0
 """After so long, what has not answered yet is not waited for any more (before a configuration is tried)."""
 
@@ -86,6 +88,7 @@ class Agent:
         self.is_running = False
         self.decisions: Counter[str] = Counter()
         """Of the inference, since the start, by kind."""
+        self._owed: deque[Entry] = deque()
         self._is_polling = False
         self._is_frozen = False
         self._is_ending = threading.Event()
@@ -175,6 +178,7 @@ class Agent:
             self._take(self._wait_s())
             if self._stops_asked:
                 return
+            self._hand_over()
             due_ms = self._builder.due_ms()
             if due_ms is not None and self.clock.now().mono_ms >= due_ms:
                 self._close_frame()
@@ -208,7 +212,8 @@ class Agent:
     def _build(self, found: Found) -> None:
         if isinstance(found, Inferred):
             frame = event_frame(found.decisions, self.clock.now(), self.clock.boot)
-            self.writer.put(Entry(Lane.EVT, frame, 0, found.memories))
+            self._owed.append(Entry(Lane.EVT, frame, 0, found.memories))
+            self._hand_over()
             for decision in found.decisions:
                 self.decisions[decision.kind.value] += 1
                 log.debug("event_inferred", slot=decision.slot, kind=decision.kind.value, units=decision.units)
@@ -216,6 +221,11 @@ class Agent:
         for reading in found:
             if self._builder.add(reading):
                 self._close_frame()
+
+    def _hand_over(self) -> None:
+        """Decisions wait here when even their reserved places are taken: the count on the slot has moved already."""
+        while self._owed and (self.writer.has_room(Lane.EVT) or len(self._owed) > OWED_MAX):
+            self.writer.put(self._owed.popleft())
 
     def _close_frame(self) -> None:
         taken = self._builder.take(self.clock.now(), self.clock.boot)
@@ -306,6 +316,7 @@ class Agent:
         self._is_ending.set()
         self._stop_polling()
         self.remote.stop()
+        self._hand_over()
         drained = self._drain()
         self.sender.stop()
         kept = self.writer.stop(self.polling.memories())

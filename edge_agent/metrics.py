@@ -36,7 +36,7 @@ class AgentCollector(Collector):
         yield _gauge("up", "1 while all threads live and the outbox can be written", float(agent.is_healthy()))
         yield _gauge("clock_synced", "1 while the time can be believed", float(now.synced))
         yield _gauge("clock_offset_seconds", "UTC minus the monotonic clock", (now.utc_ms - now.mono_ms) / 1000)
-        yield _counters("decisions", "Decisions of the inference", ("kind",), _by_one(agent.decisions.items()))
+        yield _counters("decisions", "Decisions of the inference", ("kind",), _by_one(agent.decisions.copy().items()))
 
     def _buses(self) -> Iterator[Metric]:
         polling, now_s = self._agent.polling, time.monotonic()
@@ -73,6 +73,7 @@ class AgentCollector(Collector):
         yield _gauge("outbox_files_set_aside", "Damaged or foreign files since the start", agent.outbox.set_aside)
         yield _gauge("outbox_full", "1 while the disk takes no frames", float(agent.writer.is_full))
         yield _counter("readings_refused", "Readings that found no room", agent.writer.refused_readings)
+        yield _counter("frames_unwritten", "Frames of any lane that found no room", agent.writer.refused_frames)
         written = (((lane,), float(account.seq)) for lane, account in outbox.sent().items())
         yield _counters("frames_written", "Frames written to the outbox", ("lane",), written)
         gaps = _by_two(outbox.gap_totals().items())
@@ -96,11 +97,11 @@ class AgentCollector(Collector):
 
     def _remote(self) -> Iterator[Metric]:
         remote = self._agent.remote
-        commands = _by_two(remote.executor.outcomes.items())
+        commands = _by_two(remote.executor.outcomes.copy().items())
         yield _counters("commands", "Commands by what became of them", ("kind", "state"), commands)
         yield _counter("commands_repeated", "Commands that came again", remote.repeated)
         yield _counter("downlink_unreadable", "Messages of the platform that are none", remote.unreadable)
-        configs = _by_one(remote.configurator.outcomes.items())
+        configs = _by_one(remote.configurator.outcomes.copy().items())
         yield _counters("configs", "Configurations by what became of them", ("outcome",), configs)
         yield _gauge("config_version", "Version in force, 0 for edge.toml alone", remote.configurator.version or 0)
         yield _gauge("config_on_trial", "1 while one is on trial", float(remote.configurator.is_trying))

@@ -26,7 +26,7 @@ Restart=always
 RestartSec=2
 # The agent answers as long as its threads live. A full disk or a missing broker is no reason to be killed.
 WatchdogSec={watchdog_s}
-# It writes what it has to the outbox; draining is the configuration's drain_s.
+# It writes what it has to the outbox. A drain_s beyond 50 needs a longer TimeoutStopSec in a drop-in.
 TimeoutStartSec=60
 TimeoutStopSec=60
 User={user}

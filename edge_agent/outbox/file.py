@@ -160,8 +160,7 @@ class Outbox:
 
     @property
     def _held(self) -> State:
-        """What the file holds; nothing while there is none."""
-        assert not self._is_closed, "the outbox is not open"
+        """What the file holds; nothing while there is none, or it was closed (the watchdog may still ask)."""
         return State() if self._opened is None else self._opened.state
 
     @contextmanager
@@ -337,7 +336,7 @@ class Outbox:
     def _read(self, ask: Callable[[sqlite3.Connection], _T], nothing: Callable[[], _T]) -> _T:
         """Ask the file; a corrupt one is set aside, one that cannot be read now has nothing to say."""
         with self._lock:
-            if self._opened is None and not self._is_closed:
+            if self._opened is None:
                 return nothing()
             try:
                 return ask(self._file.db)

@@ -56,10 +56,13 @@ class OutboxWriter:
         """Begin to write."""
         self._thread.start()
 
+    def has_room(self, lane: Lane) -> bool:
+        """Whether ``put`` would take a frame of this lane."""
+        return self._queue.qsize() < (QUEUE_MAX if lane in _URGENT else QUEUE_MAX - RESERVED)
+
     def put(self, entry: Entry) -> bool:
         """Hand a frame over (from one thread only); False when it was refused because too many wait."""
-        limit = QUEUE_MAX if entry.lane in _URGENT else QUEUE_MAX - RESERVED
-        if self._queue.qsize() >= limit:
+        if not self.has_room(entry.lane):
             self.refused_frames += 1
             self.refused_readings += entry.readings
             return False

@@ -202,7 +202,7 @@ def _unreachable(reason: object, url: str) -> NoReturn:
         msg = f"{url}: its certificate is not believed: {reason.verify_message}"
         raise UserError(msg, "name the platform's authority with --ca FILE") from reason
     msg = f"cannot reach {url}: {reason}"
-    raise UserError(msg, "the code is not used yet, try again")
+    raise UserError(msg, "try again: an answer that was lost can be had again for ten minutes, on this machine")
 
 
 # ---------------------------------------------------------------------- the files
