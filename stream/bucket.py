@@ -10,20 +10,19 @@ from typing import Final, Protocol
 import numpy as np
 
 from contracts.facts import AnomalyKind
-from contracts.frames import Event, GapReason, Reason
+from contracts.frames import GapReason, Reason
 from contracts.ids import bucket_of, derived_id
 from contracts.topics import GatewayAddress, Lane
-from stream import alarms, clean, position, sequence
+from stream import alarms, clean, sequence
 from stream.anomaly import Spike, SpikeFinder
+from stream.answers import answers_of
 from stream.clocks import Anchors
 from stream.control import Beginning, Snapshot
 from stream.facts import (
     AnomalyRow,
-    AnswerRow,
     Arrival,
     Chunk,
     Columns,
-    EventRow,
     Facts,
     Fault,
     LaneId,
@@ -31,22 +30,18 @@ from stream.facts import (
     Origin,
     Outcome,
     PlainRun,
-    PositionRow,
     QuarantineRow,
     Settled,
     Sighting,
     Stray,
     join_columns,
 )
+from stream.repair import repair_clock, unsynced
+from stream.samples import Samples
 from stream.sequence import LaneState, Lost, Verdict
 from stream.settings import CLOCK_AHEAD, RETENTION
+from stream.shelves import Shelves, moment, positions
 
-STRAYS_KEPT_MAX: Final = 20
-"""Samples kept of one gateway's messages without a place, for each reason and hour."""
-STRAYS_AN_HOUR_MAX: Final = 2_000
-"""Samples of a bucket in an hour, however many gateways, reasons and made up names they are of."""
-PAYLOADS_AN_HOUR_MAX: Final = 64 * 1024 * 1024
-"""Bytes of refused frames of one gateway that are kept in an hour: a frame that is settled needs its row, no more."""
 LIVE_LANES: Final = frozenset({Lane.TEL, Lane.EVT})
 
 
@@ -71,17 +66,15 @@ class Bucket:
             for lane, state in beginning.lanes.items()
             if bucket_of(lane.gateway) == number
         }
-        self._on_shelf: dict[tuple[str, str, str], int] = {
+        on_shelf = {
             place: stored.on_shelf for place, stored in beginning.positions.items() if bucket_of(place[1]) == number
         }
+        self._shelves = Shelves(on_shelf, lambda: names.snapshot)
         self._anchors = Anchors(
             {gateway: boots for gateway, boots in beginning.anchors.items() if bucket_of(gateway[1]) == number}
         )
         self._spikes = SpikeFinder() if learnt is None else SpikeFinder.restore(learnt)
-        self._hour = 0
-        self._strays: dict[tuple[str, str, Reason], int] = {}
-        self._strays_kept = 0
-        self._payload_bytes: dict[tuple[str, str], int] = {}
+        self._samples = Samples()
 
     def snapshot(self) -> bytes:
         """What the detectors learnt."""
@@ -160,7 +153,7 @@ class Bucket:
             lost = sequence.close(state, arrival.ep, arrival.prev.ep, arrival.prev.seq)
             if lost is not None:
                 facts.frames.append(_lost(address, lane, lost))
-        self._repair_clock(arrival, columns, now)
+        repair_clock(arrival, columns, self._anchors, _limits(now))
         first = sequence.advance(state, arrival.ep, arrival.seq, content)
         return self._settled(arrival, lane, first, now)
 
@@ -179,7 +172,7 @@ class Bucket:
             gap_reason="" if arrival.gap is None else arrival.gap.reason,
         )
         if arrival.fault is not None:
-            settled.quarantine = self._bounded(_quarantine(arrival, lane, arrival.seq, arrival.fault), now)
+            settled.quarantine = self._samples.bound(_quarantine(arrival, lane, arrival.seq, arrival.fault), now)
             if arrival.fault.reason is Reason.BAD_TIME and clean.is_fast_clock(arrival.t0_ms, _limits(now)):
                 settled.anomalies = (alarms.fast_clock(arrival),)
             return settled
@@ -188,22 +181,20 @@ class Bucket:
         if arrival.lane in LIVE_LANES and arrival.gap is None and arrival.sync:
             settled.live_t0_ms = arrival.t0_ms
         if arrival.events:
-            settled.events = tuple(
-                self._event_row(arrival, event, self._count(address, event), now) for event in arrival.events
-            )
-            settled.positions = tuple(self._move(arrival, row) for row in settled.events)
-        settled.answers = _answers(arrival, now)
+            settled.events = self._shelves.apply(arrival, now)
+            settled.positions = positions(settled.events)
+        settled.answers = answers_of(arrival, now)
         return settled
 
     def _settle_late(self, arrival: Arrival, late: LateFrame, columns: Columns, now: datetime) -> Settled | None:
         """What becomes of a frame whose place was settled before; None leaves it where it is."""
         if arrival.fault is None and arrival.lane is not None:
-            self._repair_clock(arrival, columns, now)
+            repair_clock(arrival, columns, self._anchors, _limits(now))
             if not arrival.timed:
                 if late.origin is Origin.UNSYNCED and not late.expired:
                     return None
                 if not arrival.events or late.origin is Origin.QUARANTINE:
-                    arrival.fault = _unsynced(arrival)
+                    arrival.fault = unsynced(arrival)
         address = arrival.address
         settled = Settled(None, ep=arrival.ep, to_seq=arrival.seq, tenant=address.tenant, gateway=address.gateway,
                           site=address.site, message=late.message, outcome=Outcome(late, arrival.fault))  # fmt: skip
@@ -211,40 +202,14 @@ class Bucket:
             return settled
         if late.origin is Origin.UNSYNCED:
             if arrival.timed:
-                times = tuple((event.id, _moment(arrival.t0_ms + event.d)) for event in arrival.events)
+                times = tuple((event.id, moment(arrival.t0_ms + event.d)) for event in arrival.events)
                 settled.outcome = Outcome(late, None, times)
             return settled
-        # Events of long ago are part of the record; what lies on the shelf now, newer ones have said.
-        settled.events = tuple(self._event_row(arrival, event, event.on_shelf, now) for event in arrival.events)
-        settled.answers = _answers(arrival, now)
+        settled.events = self._shelves.record(arrival, now)
+        settled.answers = answers_of(arrival, now)
         return settled
 
     # ------------------------------------------------------------- clocks
-
-    def _repair_clock(self, arrival: Arrival, columns: Columns, now: datetime) -> None:
-        """Set right the times of a frame whose clock was not disciplined, or find that nobody knows them yet.
-
-        Readings then wait for an anchor of their boot. An event is never held back: its time is that of receipt until
-        then. An answer needs no time.
-        """
-        if arrival.sync or arrival.gap is not None or arrival.fault is not None or arrival.answers:
-            return
-        address = arrival.address
-        utc_ms = self._anchors.utc_ms((address.tenant, address.gateway), arrival.boot, arrival.mono_ms)
-        if utc_ms is None:
-            arrival.timed = False
-            if not arrival.boot and not arrival.events:
-                arrival.fault = _unsynced(arrival)
-            arrival.t0_ms = arrival.message.received_ms
-            return
-        shift_ms = utc_ms - arrival.t0_ms
-        arrival.t0_ms = last_ms = utc_ms
-        if arrival.events:
-            last_ms += max(event.d for event in arrival.events)
-        if arrival.hi > arrival.lo:
-            columns.time_us[arrival.lo : arrival.hi] += shift_ms * 1000
-            last_ms = int(np.max(columns.time_us[arrival.lo : arrival.hi])) // 1000
-        arrival.fault = clean.check_times(arrival.t0_ms, last_ms, _limits(now))
 
     def _take_presence(self, sighting: Sighting, facts: Facts) -> None:
         address, presence, _ = sighting
@@ -258,81 +223,13 @@ class Bucket:
             if state is not None and state.ep:
                 self._tell_again(facts, address, lane, state.ep, state.seq)
 
-    # ------------------------------------------------------------- events
-
-    def _event_row(self, arrival: Arrival, event: Event, on_shelf: int | None, now: datetime) -> EventRow:
-        address = arrival.address
-        slot = self._names.snapshot.slots.get((address.tenant, address.gateway, event.slot))
-        at_ms = arrival.t0_ms + event.d
-        if not arrival.timed:
-            at_ms = min(at_ms, int(now.timestamp() * 1000))
-        return EventRow(
-            address.tenant,
-            address.gateway,
-            event.id,
-            _moment(at_ms),
-            address.site,
-            event.slot,
-            "" if slot is None else slot.sku,
-            event.kind,
-            event.units,
-            event.dg,
-            event.conf,
-            on_shelf,
-            event.of,
-            event.why,
-            dict(event.other),
-            arrival.timed,
-            arrival.seq,
-        )
-
-    def _count(self, address: GatewayAddress, event: Event) -> int:
-        place = (address.tenant, address.gateway, event.slot)
-        after = position.apply(self._on_shelf.get(place, 0), event)
-        self._on_shelf[place] = after
-        return after
-
-    def _move(self, arrival: Arrival, row: EventRow) -> PositionRow:
-        assert row.on_shelf is not None
-        address = arrival.address
-        return PositionRow(row.tenant, row.gateway, row.slot, address.site, row.sku, row.on_shelf, row.time)
-
     # ------------------------------------------------------------- what is not settled
 
     def _take_stray(self, stray: Stray, facts: Facts, now: datetime) -> None:
         row = QuarantineRow(stray.tenant, stray.gateway, "", "", None, stray.message, stray.fault)
-        sample = self._sample(row, facts, now)
+        sample = self._samples.take(row, facts, now)
         if sample is not None:
             facts.frames.append(Settled(None, tenant=stray.tenant, gateway=stray.gateway, quarantine=sample))
-
-    def _sample(self, row: QuarantineRow, facts: Facts, now: datetime) -> QuarantineRow | None:
-        """Count what settles nothing, and keep samples; a flood of it must not fill the database."""
-        reason = row.fault.reason
-        facts.strays[reason] = facts.strays.get(reason, 0) + 1
-        self._begin_hour(now)
-        seen = self._strays.get((row.tenant, row.gateway, reason), 0)
-        if seen >= STRAYS_KEPT_MAX or self._strays_kept >= STRAYS_AN_HOUR_MAX:
-            return None
-        self._strays[row.tenant, row.gateway, reason] = seen + 1
-        self._strays_kept += 1
-        return row
-
-    def _bounded(self, row: QuarantineRow, now: datetime) -> QuarantineRow:
-        """The row, without its payload once its gateway has filled its share of this hour."""
-        self._begin_hour(now)
-        gateway = (row.tenant, row.gateway)
-        used = self._payload_bytes.get(gateway, 0) + len(row.message.payload)
-        if used > PAYLOADS_AN_HOUR_MAX:
-            return row._replace(keeps_payload=False)
-        self._payload_bytes[gateway] = used
-        return row
-
-    def _begin_hour(self, now: datetime) -> None:
-        hour = int(now.timestamp()) // 3600
-        if hour != self._hour:
-            self._hour, self._strays_kept = hour, 0
-            self._strays.clear()
-            self._payload_bytes.clear()
 
     def _refused(self, arrival: Arrival, lane: LaneId, verdict: Verdict, facts: Facts, now: datetime) -> Settled:
         """Quarantine of a frame that only a second agent with the same name can have sent, and its alarm."""
@@ -341,7 +238,7 @@ class Bucket:
         else:
             fault = Fault(Reason.CLOSED_INCARNATION, f"incarnation {arrival.ep} is closed")
         address = arrival.address
-        sample = self._sample(_quarantine(arrival, lane, None, fault), facts, now)
+        sample = self._samples.take(_quarantine(arrival, lane, None, fault), facts, now)
         return Settled(None, tenant=address.tenant, gateway=address.gateway, site=address.site, quarantine=sample,
                        anomalies=(alarms.two_agents(arrival, fault.detail),))  # fmt: skip
 
@@ -395,30 +292,8 @@ def _lost(address: GatewayAddress, lane: LaneId, lost: Lost) -> Settled:
                    gateway=address.gateway, site=address.site, gap_reason=GapReason.CORRUPT)  # fmt: skip
 
 
-def _unsynced(arrival: Arrival) -> Fault:
-    return Fault(Reason.UNSYNCED, f"no presence of boot {arrival.boot!r} tells its time")
-
-
-def _answers(arrival: Arrival, now: datetime) -> tuple[AnswerRow, ...]:
-    """Answers as of when they were given, as far as that is known."""
-    if not arrival.answers:
-        return ()
-    is_known = arrival.sync and clean.check_times(arrival.t0_ms, arrival.t0_ms, _limits(now)) is None
-    at = _moment(arrival.t0_ms if is_known else arrival.message.received_ms)
-    address = arrival.address
-    return tuple(
-        AnswerRow(address.tenant, address.gateway, each.cmd, each.state, each.result, each.error, each.cfg,
-                  each.applied, at)
-        for each in arrival.answers
-    )  # fmt: skip
-
-
 def _limits(now: datetime) -> clean.Limits:
     return clean.limits_at(now, RETENTION, CLOCK_AHEAD)
-
-
-def _moment(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _from_us(us: int) -> datetime:

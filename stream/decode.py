@@ -14,6 +14,7 @@ from contracts.frames import AnswerFrame, AnyFrame, Envelope, EventFrame, FrameE
 from contracts.ids import bucket_of
 from contracts.topics import GatewayAddress, Lane, TopicError
 from stream import clean, telemetry
+from stream.arrivals import arrival_of, returned, unreadable
 from stream.chunks import ChunkBuilder
 from stream.facts import Arrival, ChannelSet, Chunk, Fault, LateBatch, LateFrame, Message, Sighting, Stray
 from stream.fence import ALL
@@ -155,9 +156,9 @@ class Decoder:
             if error.envelope is None:
                 builder.strays.append(Stray(message, address.tenant, address.gateway, fault))
             else:
-                builder.arrivals.append(_unreadable(message, address, lane, error.envelope, fault))
+                builder.arrivals.append(unreadable(message, address, lane, error.envelope, fault))
             return
-        arrival = _arrival(message, address, lane, frame)
+        arrival = arrival_of(message, address, lane, frame)
         builder.arrivals.append(arrival)
         if frame.gap is None:
             self._read_body(frame, arrival, builder, limits)
@@ -219,7 +220,7 @@ class Decoder:
         builder = builders.setdefault(bucket_of(late.gateway) if late.gateway else 0, ChunkBuilder())
         if late.seq is None:
             self._read(late.message, builders, limits)
-            builder.arrivals.append(_returned(late))
+            builder.arrivals.append(returned(late))
             return
         _, address, lane = self._parse_up(late.message.topic)
         fault = clean.check_gateway(address, self._registry.gateway(address.tenant, address.gateway))
@@ -231,11 +232,11 @@ class Decoder:
             if (frame.ep, frame.seq, frame.gap) != (late.ep, late.seq, None):
                 fault = fault or Fault(Reason.BAD_BODY, f"not frame {late.seq} of {late.ep}")
         if fault is not None:
-            returned = _returned(late)
-            returned.fault = fault
-            builder.arrivals.append(returned)
+            back = returned(late)
+            back.fault = fault
+            builder.arrivals.append(back)
             return
-        arrival = _arrival(late.message, address, lane, frame)
+        arrival = arrival_of(late.message, address, lane, frame)
         arrival.late = late
         builder.arrivals.append(arrival)
         self._read_body(frame, arrival, builder, limits)
@@ -272,35 +273,3 @@ def _decode(payload: bytes, address: GatewayAddress, lane: Lane) -> AnyFrame:
         envelope = Envelope(v=frame.v, ep=frame.ep, seq=frame.seq) if misspelt.placed else None
         raise FrameError(misspelt.fault.reason, misspelt.fault.detail, envelope)
     return frame
-
-
-def _arrival(message: Message, address: GatewayAddress, lane: Lane, frame: AnyFrame) -> Arrival:
-    return Arrival(
-        message=message,
-        address=address,
-        lane=lane,
-        ep=frame.ep,
-        seq=frame.seq,
-        digest=frames.digest(frame),
-        t0_ms=frame.t0,
-        sync=frame.sync == 1,
-        boot=frame.boot,
-        mono_ms=frame.mono,
-        gap=frame.gap,
-        prev=frame.prev,
-    )
-
-
-def _returned(late: LateFrame) -> Arrival:
-    """A late frame without a content of its own."""
-    address = GatewayAddress(late.tenant, "", late.gateway)
-    return Arrival(
-        late.message, address, None, late.ep, late.seq or 0, 0, 0, sync=True, boot="", mono_ms=0, late=late
-    )  # fmt: skip
-
-
-def _unreadable(message: Message, address: GatewayAddress, lane: Lane, envelope: Envelope, fault: Fault) -> Arrival:
-    """A frame whose place is known and whose body is not; its bytes stand in for its content hash."""
-    digest = xxhash.xxh64_intdigest(message.payload)
-    return Arrival(message, address, lane, envelope.ep, envelope.seq, digest, 0, sync=True, boot="", mono_ms=0,
-                   fault=fault)  # fmt: skip

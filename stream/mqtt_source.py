@@ -8,7 +8,7 @@ emitted before a ``snapshot`` is committed when ``next_batch`` is called again, 
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
@@ -16,8 +16,11 @@ from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourc
 from stream import metrics
 from stream.facts import Item, Tick
 from stream.late_source import LatePartition
-from stream.mqtt_session import MqttSession, Parcel
+from stream.mqtt_session import MqttSession
 from stream.settings import BATCH_MESSAGES_MAX, UNSEALED_BYTES_MAX, UNSEALED_MESSAGES_MAX
+
+if TYPE_CHECKING:
+    from stream.ingest_client import Parcel
 
 log = structlog.get_logger()
 

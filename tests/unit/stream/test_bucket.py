@@ -6,10 +6,11 @@ from contracts import frames, topics
 from contracts.frames import Event, EventFrame, EventKind, Gap, GapReason, Reason, TelemetryFrame
 from contracts.ids import bucket_of
 from contracts.topics import GatewayAddress, Lane
-from stream.bucket import PAYLOADS_AN_HOUR_MAX, STRAYS_AN_HOUR_MAX, STRAYS_KEPT_MAX, Bucket
+from stream.bucket import Bucket
 from stream.control import Beginning, Snapshot, StoredPosition
 from stream.decode import Decoder
 from stream.facts import Chunk, Facts, Fault, LaneId, Message, Stray, join_columns
+from stream.samples import PAYLOADS_AN_HOUR_MAX, STRAYS_AN_HOUR_MAX, STRAYS_KEPT_MAX
 from stream.sequence import LaneState
 from tests.unit.stream.test_decode import Registry
 
@@ -143,7 +144,7 @@ def test_names_that_somebody_makes_up_get_no_more_samples_than_an_hour_has() -> 
         bench.bucket.take([Chunk(0, join_columns([]), [], [
             Stray(Message("t", b"{", NOW_MS), "acme", f"made-up-{name}", Fault(Reason.UNKNOWN_GATEWAY, ""))
         ])], NOW)  # fmt: skip
-    assert bench.bucket._strays_kept == len(bench.bucket._strays) == STRAYS_AN_HOUR_MAX
+    assert bench.bucket._samples.kinds == STRAYS_AN_HOUR_MAX
     later = bench.bucket.take([Chunk(0, join_columns([]), [], [
         Stray(Message("t", b"{", NOW_MS), "acme", "made-up-1", Fault(Reason.UNKNOWN_GATEWAY, ""))
     ])], NOW + timedelta(hours=1))  # fmt: skip

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.mqtt_session import whole_publishes
+from stream.ingest_client import whole_publishes
 
 
 def packed(topic: bytes, mid: int, payload: bytes, qos: int = 1) -> bytes:
