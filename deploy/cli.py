@@ -62,6 +62,7 @@ MOUNTS: Final = (
         device=True,
     ),
     Mount("stream", "stream.main", "The dataflow: run.", "stream"),
+    Mount("backtest", "stream.backtest.main", "What a replenishment policy would have cost on past demand.", "stream"),
     Mount("api", "platform_api.main", "The API and its pages: run, users, keys.", "api"),
     Mount("worker", "deploy.worker", "Background jobs: run.", "all"),
     Mount("simulate", "simulators.main", "Shelves, stores and fleets that behave like real ones.", "sim", device=True),

@@ -1,0 +1,1 @@
+"""What a policy would have cost on past demand: ``shelfpulse backtest``. Pure but for ``main`` and ``plot``."""

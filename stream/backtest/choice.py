@@ -1,0 +1,143 @@
+"""The policy that chooses by itself, from what every candidate would have cost so far. Pure.
+
+All candidates live through the past beside the real shop, on the same demand. In each period every series orders up to
+the mean of their levels, in which a candidate weighs exponentially less the more it has cost (Vovk 1990; Cesa-Bianchi
+and Lugosi 2006, "Prediction, learning, and games", chapter 2): the best one alone would change too often, and its order
+with it. A cost is the series' own record and that of all series of its kind, which weighs as ``POOLED_PERIODS`` of its
+own, since the own record of one slow series says little. Nothing is looked at before its period has passed.
+
+A lack may cost more than its penalty says: among several prices of a lost unit the policy takes the lowest with which
+it would have lost no more than textbook base stock at its best weight so far.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.backtest.candidates import BATCHES, Candidates
+from stream.backtest.policies import economic_lot
+from stream.backtest.simulation import Outcome, Shops, Terms
+from stream.demand.regression import Plan
+from stream.policy.rules import Rule
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+LOST_PRICES: Final = (0.9, 1.0, 1.2, 1.5, 2.0)
+"""Prices of a lost unit, in penalties."""
+POOLED_PERIODS: Final = 300.0
+KEEP: Final = 0.995
+"""Share of a record that counts after one more period."""
+TEMPERATURE: Final = 0.2
+"""A candidate that cost this share more than the best one weighs a factor e less."""
+WARM_PERIODS: Final = 6
+INTERMITTENT_SHARE: Final = 0.3
+"""Series without any demand in this share of periods are a kind of their own."""
+
+
+@dataclass
+class _Record:
+    """Discounted sums a series and variant: stock at the end, units lost, orders; and periods a series."""
+
+    stock: Floats
+    lost: Floats
+    orders: Floats
+    periods: Floats
+    zeros: Floats
+
+    def add(self, outcome: Outcome, units: Floats, known: Bools) -> None:
+        seen = known[:, None]
+        self.stock = KEEP * self.stock + np.where(seen, outcome.end_stock, 0.0)
+        self.lost = KEEP * self.lost + np.where(seen, outcome.lost, 0.0)
+        self.orders = KEEP * self.orders + np.where(seen, outcome.ordered > 0, 0.0)
+        self.periods = KEEP * self.periods + known
+        self.zeros = KEEP * self.zeros + (known & (units == 0))
+
+
+class Automatic:
+    """Weighs candidates, see above. ``opening``: opening stock of each series.
+
+    Call ``rule``, ``observe`` and ``learn`` once in every period, in this order.
+    """
+
+    def __init__(self, terms: Terms, opening: Floats, candidates: Candidates) -> None:
+        self._terms = terms
+        self._candidates = candidates
+        self._lots = BATCHES if terms.order_cost > 0 else (0.0,)
+        self._variants = candidates.count * len(self._lots)
+        self._mean = opening / 2
+        self._scale = np.maximum(self._mean, 0.5)
+        self._shops = Shops(opening, self._variants, terms.lead_time)
+        self._shadows = Shops(opening, len(LOST_PRICES), terms.lead_time)
+        blank = np.zeros((len(opening), self._variants))
+        self._record = _Record(blank, blank, blank, np.zeros(len(opening)), np.zeros(len(opening)))
+        self._textbook_lost = np.zeros(len(candidates.textbook))
+        self._textbook_cost = np.zeros(len(candidates.textbook))
+        self._shadow_lost = np.zeros(len(LOST_PRICES))
+        self._rule = self._shadow_rule = Rule(blank, blank)
+
+    def rule(self, plans: list[Plan], period: int) -> Rule:
+        """Rule of ``period``, arrays of shape (series, 1)."""
+        self._rule = self._lotted(self._candidates.up_to(plans, period))
+        weights = self._weights()
+        reorder_at = np.stack([(self._rule.reorder_at * weight).sum(axis=1) for weight in weights], axis=1)
+        up_to = np.stack([(self._rule.up_to * weight).sum(axis=1) for weight in weights], axis=1)
+        self._shadow_rule = Rule(reorder_at, up_to)
+        price = self._price()
+        return Rule(reorder_at[:, [price]], up_to[:, [price]])
+
+    def observe(self, review: Bools, units: Floats, known: Bools) -> None:
+        """Let every candidate live through the period whose rule was asked for last."""
+        outcome = self._shops.pass_period(self._rule, review, units)
+        self._record.add(outcome, units, known)
+        textbook = self._candidates.textbook
+        lost = np.where(known[:, None], outcome.lost[:, textbook], 0.0).sum(axis=0)
+        stock = np.where(known[:, None], outcome.end_stock[:, textbook], 0.0).sum(axis=0)
+        self._textbook_lost += lost
+        self._textbook_cost += self._terms.penalty * lost + self._terms.holding * stock
+        shadow = self._shadows.pass_period(self._shadow_rule, review, units)
+        self._shadow_lost += np.where(known[:, None], shadow.lost, 0.0).sum(axis=0)
+
+    def learn(self, plan: Plan, period: int, units: Floats, known: Bools) -> None:
+        """Learn the demand of ``period`` where it is ``known``."""
+        self._candidates.learn(plan, period, units, known)
+
+    def _lotted(self, up_to: Floats) -> Rule:
+        lot = economic_lot(self._mean, self._terms)[:, None]
+        levels = np.concatenate([up_to + share * lot for share in self._lots], axis=1)
+        return Rule(np.tile(up_to, (1, len(self._lots))), levels)
+
+    def _weights(self) -> list[Floats]:
+        """Weights of the variants of each series, an array of shape (series, variants) a price of a lost unit."""
+        record, terms = self._record, self._terms
+        if record.periods.sum() < WARM_PERIODS * len(record.periods):
+            warm = np.zeros((1, self._variants))
+            warm[0, self._candidates.textbook[len(self._candidates.textbook) // 2]] = 1.0
+            return [warm] * len(LOST_PRICES)
+        sparse = record.zeros > INTERMITTENT_SHARE * np.maximum(record.periods, 1.0)
+        kinds = np.stack([~sparse, sparse]).astype(np.float64)
+        weight = np.maximum(kinds @ (self._scale * record.periods), 1e-9)
+        kept = terms.holding * record.stock + terms.order_cost * record.orders
+        missed = terms.penalty * record.lost
+        pooled_kept = (kinds @ kept) / weight[:, None]
+        pooled_missed = (kinds @ missed) / weight[:, None]
+        kind = sparse.astype(np.intp)
+        own_kept = kept / self._scale[:, None] + POOLED_PERIODS * pooled_kept[kind]
+        own_missed = missed / self._scale[:, None] + POOLED_PERIODS * pooled_missed[kind]
+        return [_shares(own_kept + price * own_missed) for price in LOST_PRICES]
+
+    def _price(self) -> int:
+        """The lowest price that would have lost no more units than textbook base stock at its best weight."""
+        allowed = self._textbook_lost[int(self._textbook_cost.argmin(axis=0))]
+        enough = np.flatnonzero(self._shadow_lost <= allowed)
+        return int(enough[0]) if enough.size else len(LOST_PRICES) - 1
+
+
+def _shares(cost: Floats) -> Floats:
+    """Weights that add up to 1 in each row, by how much more than the lowest of the row a cost is."""
+    lowest = cost.min(axis=1, keepdims=True)
+    share = np.exp(-(cost / np.maximum(lowest, 1e-9) - 1.0) / TEMPERATURE)
+    normal: Floats = share / share.sum(axis=1, keepdims=True)
+    return normal
