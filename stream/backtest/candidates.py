@@ -15,13 +15,13 @@ Bools = npt.NDArray[np.bool_]
 
 DRIFTS: Final = (0.0005, 0.002, 0.02)
 SEASON_DRIFT: Final = 0.002
-WEIGHTS: Final = (0.02, 0.03, 0.05, 0.1, 0.2, 0.3)
+WEIGHTS: Final = (0.02, 0.05, 0.1, 0.2, 0.3)
 INTERMITTENT_WEIGHTS: Final = (0.03, 0.1)
-FACTORS_QUIET: Final = (-1.0, -0.6, -0.2, 0.2, 0.6)
+FACTORS_QUIET: Final = (-0.8, -0.3, 0.2, 0.7)
 """Safety factors beside that of the newsvendor, where no promotion is planned in the protection interval …"""
-FACTORS_PROMOTED: Final = (-0.8, -0.4, 0.0, 0.4, 0.8)
+FACTORS_PROMOTED: Final = (-0.8, -0.3, 0.2, 0.7)
 """… and where one is."""
-FACTORS_ALONE: Final = (-1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0)
+FACTORS_ALONE: Final = (-0.8, -0.4, 0.0, 0.4, 0.8)
 EXPONENT_MAX: Final = 3.0
 BATCHES: Final = (0.0, 0.7, 1.2)
 """With a cost of ordering: lots in units of the economic order quantity."""
@@ -58,7 +58,7 @@ class Candidates:
 
     def up_to(self, plans: list[Plan], period: int) -> Floats:
         """Order-up-to levels in ``period``, shape (series, count)."""
-        promoted = np.logical_or.reduce([plan.on for plan in plans])
+        promoted = np.stack([plan.on for plan in plans]).any(axis=0)
         found = [self._regressed(regression, plans, period, promoted) for regression in self._regressions]
         factors = self._factor + np.array(FACTORS_ALONE)
         length = self._terms.protection
@@ -75,8 +75,10 @@ class Candidates:
         """Learn the demand of ``period`` where it is ``known``."""
         for regression in self._regressions:
             regression.learn(plan, period, units, known)
-        for level in (*self._levels, *self._intermittent):
+        for level in self._levels:
             level.learn(units, known)
+        for sparse in self._intermittent:
+            sparse.learn(units, known)
 
     def _regressed(self, regression: PromotionRegression, plans: list[Plan], period: int, promoted: Bools) -> Floats:
         forecasts = [regression.forecast(plan, period + ahead) for ahead, plan in enumerate(plans)]

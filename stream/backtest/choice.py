@@ -25,10 +25,10 @@ from stream.policy.rules import Rule
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-LOST_PRICES: Final = (0.9, 1.0, 1.2, 1.5, 2.0)
+LOST_PRICES: Final = (0.9, 1.0, 1.25, 1.6)
 """Prices of a lost unit, in penalties."""
 POOLED_PERIODS: Final = 300.0
-KEEP: Final = 0.995
+KEEP: Final = 0.98
 """Share of a record that counts after one more period."""
 TEMPERATURE: Final = 0.2
 """A candidate that cost this share more than the best one weighs a factor e less."""
@@ -82,8 +82,8 @@ class Automatic:
         """Rule of ``period``, arrays of shape (series, 1)."""
         self._rule = self._lotted(self._candidates.up_to(plans, period))
         weights = self._weights()
-        reorder_at = np.stack([(self._rule.reorder_at * weight).sum(axis=1) for weight in weights], axis=1)
-        up_to = np.stack([(self._rule.up_to * weight).sum(axis=1) for weight in weights], axis=1)
+        up_to = _means(self._rule.up_to, weights)
+        reorder_at = _means(self._rule.reorder_at, weights) if len(self._lots) > 1 else up_to
         self._shadow_rule = Rule(reorder_at, up_to)
         price = self._price()
         return Rule(reorder_at[:, [price]], up_to[:, [price]])
@@ -106,6 +106,8 @@ class Automatic:
 
     def _lotted(self, up_to: Floats) -> Rule:
         lot = economic_lot(self._mean, self._terms)[:, None]
+        if len(self._lots) == 1:
+            return Rule(up_to, up_to)
         levels = np.concatenate([up_to + share * lot for share in self._lots], axis=1)
         return Rule(np.tile(up_to, (1, len(self._lots))), levels)
 
@@ -133,6 +135,12 @@ class Automatic:
         allowed = self._textbook_lost[int(self._textbook_cost.argmin(axis=0))]
         enough = np.flatnonzero(self._shadow_lost <= allowed)
         return int(enough[0]) if enough.size else len(LOST_PRICES) - 1
+
+
+def _means(levels: Floats, weights: list[Floats]) -> Floats:
+    """Weighted means over the variants, shape (series, number of weightings)."""
+    means: Floats = np.stack([np.einsum("ij,ij->i", levels, np.broadcast_to(w, levels.shape)) for w in weights], axis=1)
+    return means
 
 
 def _shares(cost: Floats) -> Floats:

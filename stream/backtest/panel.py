@@ -46,12 +46,14 @@ class Panel:
     @property
     def first(self) -> Ints:
         """Column of the first known period of each series."""
-        return self.known.argmax(axis=1)
+        first: Ints = self.known.argmax(axis=1)
+        return first
 
     @property
     def last(self) -> Ints:
         """Column of the last known period of each series."""
-        return self.known.shape[1] - 1 - self.known[:, ::-1].argmax(axis=1)
+        last: Ints = self.known.shape[1] - 1 - self.known[:, ::-1].argmax(axis=1)
+        return last
 
     @property
     def opening(self) -> Floats:

@@ -64,7 +64,7 @@ def backtest(panel: Panel, terms: Terms, name: PolicyName, weight: float) -> His
 
 
 def seasons(days: int | None, periods: int) -> tuple[int, ...]:
-    """Lengths of season worth trying: those of which two fit into the periods."""
+    """Lengths of season worth trying: the longest of which two fit into the periods."""
     found: tuple[int, ...]
     if days is None:
         found = NUMBER_SEASONS
@@ -72,4 +72,4 @@ def seasons(days: int | None, periods: int) -> tuple[int, ...]:
         found = (MONTH_SEASON,)
     else:
         found = (DAY_SEASON,) if days == 1 else (WEEK_SEASON,) if days == WEEK_DAYS else ()
-    return tuple(length for length in found if 2 * length <= periods)
+    return tuple(length for length in found if 2 * length <= periods)[:1]
