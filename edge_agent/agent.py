@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Final
 
+import msgspec
 import structlog
 
 from contracts.errors import UserError
@@ -32,6 +33,7 @@ from edge_agent.remote.host import HostStoppingError
 from edge_agent.remote.store import RemoteStore, StoreError, store_path
 from edge_agent.remote.trial import Health
 from edge_agent.settings import Settings
+from edge_agent.shelf.decision import audit
 from edge_agent.shelf.inference import Inferred
 from edge_agent.uplink.sender import Sender
 
@@ -212,7 +214,8 @@ class Agent:
     def _build(self, found: Found) -> None:
         if isinstance(found, Inferred):
             frame = event_frame(found.decisions, self.clock.now(), self.clock.boot)
-            self._owed.append(Entry(Lane.EVT, frame, 0, found.memories))
+            records = [msgspec.json.encode(audit(decision)) for decision in found.decisions]
+            self._owed.append(Entry(Lane.EVT, frame, 0, found.memories, records))
             self._hand_over()
             for decision in found.decisions:
                 self.decisions[decision.kind.value] += 1

@@ -83,6 +83,10 @@ def outbox(
     ledger: Annotated[
         Path | None, typer.Option(help="Write the ledger there, for `shelfpulse verify --ledger`; with --config.")
     ] = None,
+    decisions: Annotated[
+        int,
+        typer.Option(min=0, max=2_000, help="Show instead the last N decisions with their grounds, a JSON line each."),
+    ] = 0,
     json_: JsonOption = False,
 ) -> None:
     """What waits, what was ever written, and which gaps were declared; also while the agent runs."""
@@ -99,6 +103,10 @@ def outbox(
         if ledger is not None:
             export.write(file, settings.address.tenant, settings.address.gateway, ledger)
     assert file is not None
+    if decisions:
+        for record in account.read_records(file, decisions):
+            sys.stdout.write(record.decode() + "\n")
+        return
     read = account.read(file)
     if json_:
         print_json(read.as_json())

@@ -77,6 +77,21 @@ def read(file: Path) -> OutboxAccount:
         raise UserError(msg) from error
 
 
+def read_records(file: Path, limit: int) -> list[bytes]:
+    """The grounds of the last ``limit`` decisions as JSON, oldest first. Raises UserError."""
+    if not file.exists():
+        msg = f"no outbox at {file}"
+        raise UserError(msg, "the agent makes it when it first runs")
+    try:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5.0)) as db:
+            if not db.execute(queries.HAS_RECORDS).fetchone()[0]:
+                return []
+            return [record for (record,) in db.execute(queries.RECORDS, {"limit": limit})][::-1]
+    except sqlite3.Error as error:
+        msg = f"cannot read the outbox {file}: {error}"
+        raise UserError(msg) from error
+
+
 def _read(file: Path, db: sqlite3.Connection) -> OutboxAccount:
     db.execute("BEGIN")  # one state of the file, though the agent goes on writing
     row = db.execute(queries.GET_META, {"key": "ep"}).fetchone()

@@ -60,6 +60,11 @@ CREATE TABLE IF NOT EXISTS slot (
     slot    TEXT PRIMARY KEY,
     memory  BLOB NOT NULL
 ) WITHOUT ROWID;
+-- The grounds of each decision (edge_agent/shelf/decision.py, audit), written with its event; the newest are kept.
+CREATE TABLE IF NOT EXISTS audit (
+    audit_id  INTEGER PRIMARY KEY,
+    record    BLOB NOT NULL
+);
 """
 
 SCHEMA_VERSION: Final = 2
@@ -102,6 +107,10 @@ GAP_TOTALS: Final = "SELECT lane, reason, sum(to_seq - from_seq + 1) FROM gap GR
 GAPS: Final = "SELECT at_ms, lane, from_seq, to_seq, reason FROM gap ORDER BY gap_id"
 PUT_SLOT: Final = "INSERT INTO slot VALUES (:slot, :memory) ON CONFLICT (slot) DO UPDATE SET memory = excluded.memory"
 SLOTS: Final = "SELECT slot, memory FROM slot"
+ADD_RECORD: Final = "INSERT INTO audit (record) VALUES (:record)"
+TRIM_RECORDS: Final = "DELETE FROM audit WHERE audit_id <= (SELECT max(audit_id) FROM audit) - :keep"
+HAS_RECORDS: Final = "SELECT count(*) FROM sqlite_master WHERE name = 'audit'"
+RECORDS: Final = "SELECT record FROM audit ORDER BY audit_id DESC LIMIT :limit"
 ADD_ENTRY: Final = "INSERT INTO ledger (n, digests, line) VALUES (:n, :digests, :line)"
 OLDEST_ENTRIES: Final = "SELECT n, digests, line FROM ledger ORDER BY n LIMIT :limit"
 LINES: Final = "SELECT line FROM ledger ORDER BY n"

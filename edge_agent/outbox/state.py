@@ -1,6 +1,6 @@
 """What the outbox file holds, in memory. A transaction works on a copy, which replaces this one when it succeeded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -10,12 +10,16 @@ from edge_agent.outbox.ledger import Seal
 
 
 class Entry(NamedTuple):
-    """A frame to write; its ``ep``, ``seq`` and ``prev`` are set when it is. ``slots``: memories written with it."""
+    """A frame to write; its ``ep``, ``seq`` and ``prev`` are set when it is.
+
+    ``slots``: memories written with it. ``records``: the grounds of its decisions, each as JSON.
+    """
 
     lane: Lane
     frame: AnyFrame
     readings: int
     slots: Mapping[str, bytes] = {}
+    records: Sequence[bytes] = ()
 
 
 @dataclass(slots=True)

@@ -20,6 +20,8 @@ from edge_agent.outbox.state import Entry, State
 from edge_agent.outbox.store import gap_frame
 
 GAPS_KEPT_MAX: Final = 1_000
+RECORDS_KEPT_MAX: Final = 2_000
+"""About 2 MB, and weeks of a busy shelf."""
 
 log = structlog.get_logger()
 
@@ -70,6 +72,9 @@ class Transaction:
         account.frames += 1
         account.readings += entry.readings
         self.keep(entry.slots)
+        if entry.records:
+            self.db.executemany(queries.ADD_RECORD, [{"record": record} for record in entry.records])
+            self.db.execute(queries.TRIM_RECORDS, {"keep": RECORDS_KEPT_MAX})
 
     def keep(self, slots: Mapping[str, bytes]) -> None:
         """Put in what the inference knows of slots."""

@@ -13,7 +13,7 @@ from contracts.frames import EventFrame, EventKind
 from contracts.topics import Lane
 from deploy.local.ports import free_port
 from edge_agent.outbox import account
-from tests.integration.edge.agent_process import HERE, agent, configure, edge, noisy
+from tests.integration.edge.agent_process import HERE, UNIT_G, agent, configure, edge, noisy
 from tests.integration.edge.shelf_server import Shelf, shelf_server
 from tests.integration.edge.tiny_platform import TinyPlatform, tiny_platform
 from tests.integration.edge.waiting import wait_for
@@ -62,6 +62,12 @@ def test_a_sale_at_the_shelf_reaches_the_platform_and_the_count_survives_kill_9(
             items[1] -= 1
             wait_for(lambda: len(events(platform)) == 6, 30)
         assert events(platform)[-1] == ("s01-b2", EventKind.SALE, -1, 7)
+    words = edge("outbox", "--config", config, "--decisions", "6")
+    shown = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    records = [json.loads(line) for line in shown]
+    assert [record["units"] for record in records][-2:] == [-2, -1]
+    grams = records[-1]["evidence"]["before_g"] - records[-1]["evidence"]["after_g"]
+    assert grams == pytest.approx(UNIT_G, abs=15), "the grams behind the last sale"
 
 
 def test_sigusr1_freezes_polling_and_sigterm_drains_so_that_nothing_waits(broker: BrokerHandle, tmp_path: Path) -> None:
