@@ -22,6 +22,7 @@ from simulators.link_command import serve as serve_link
 from simulators.links import parse_broker
 from simulators.playback import play
 from simulators.raw_load import RawReport, run_raw
+from simulators.recorded_site import record
 from simulators.replay import ReplayReport
 from simulators.replay import load as load_recording
 from simulators.replay import replay as replay_recording
@@ -165,6 +166,20 @@ def replay(
     console.show(report, as_json=json)
     if not report.complete or report.held:
         raise typer.Exit(INCOMPLETE)
+
+
+@app.command()
+def site(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="slots.csv channels.csv frames.jsonl pos.csv truth.json.")],
+    *,
+    days: Annotated[int, typer.Option(min=18, max=90, help="Days; faults begin on the tenth.")] = 21,
+    interval: Annotated[float, typer.Option(min=10, max=600, help="Seconds between readings.")] = 120.0,
+    quiet: Annotated[bool, typer.Option(help="Without any fault.")] = False,
+    seed: Annotated[int, typer.Option(help="Everything follows from it.")] = 0,
+) -> None:
+    """Record weeks of a site with every kind of anomaly, and the truth, for `shelfpulse detect --site`."""
+    truths = record(seed, out, days=days, interval_s=interval, quiet=quiet)
+    sys.stderr.write(f"{len(truths)} anomalies are in {out}\n")
 
 
 @app.command()

@@ -104,8 +104,8 @@ class Columns:
         """Number of readings."""
         return len(self.time_us)
 
-    def take(self, index: "npt.NDArray[np.bool_] | slice") -> "Columns":
-        """The readings of a mask or a slice."""
+    def take(self, index: "npt.NDArray[np.bool_] | npt.NDArray[np.int64] | slice") -> "Columns":
+        """The readings of a mask, of places, or a slice."""
         return Columns(self.time_us[index], self.series[index], self.value[index], self.quality[index])
 
 
