@@ -17,7 +17,9 @@ STALL_S: Final = (15.0, 30.0, 60.0, 120.0, 300.0)
 REFUSED_AFTER: Final = 5
 """Go-backs on one frame, with acks arriving, before it is set aside as a gap of reason ``refused``."""
 ACK_INTERVAL_S: Final = 1.0
-"""At most one ack in this time for a gateway; the last is never withheld."""
+"""At most one ack in this time for a gateway, but for a backlog; the last is never withheld."""
+ACK_SOONER_FRAMES: Final = UNCOMMITTED_MAX // 2
+"""When so many frames of a gateway were committed since its last ack it is told at once: half its window is spent."""
 ACK_MAX_BYTES: Final = 4_096
 
 Watermark = tuple[Incarnation, Annotated[int, msgspec.Meta(ge=0)]]

@@ -1,5 +1,7 @@
 """Tells gateways what is committed: retained watermarks, at most one a second and gateway, the last never withheld.
 
+A gateway that drains a backlog is told sooner, or its window of uncommitted frames would bound what it drains a second.
+
 Only who owns the buckets may speak. A commit proves that; when the last one is a while ago, and after every reconnect,
 the database is asked before anything is said, since what a stream remembers that was fenced off is old.
 """
@@ -18,7 +20,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from contracts import acks, topics
-from contracts.acks import ACK_INTERVAL_S
+from contracts.acks import ACK_INTERVAL_S, ACK_SOONER_FRAMES
 from contracts.topics import Down, GatewayAddress, Lane
 from stream import metrics
 from stream.facts import LaneId
@@ -66,6 +68,7 @@ class AckPublisher:
         self._due: dict[GatewayAddress, None] = {}
         self._asked: dict[GatewayAddress, dict[Lane, str]] = {}
         self._told_at: dict[GatewayAddress, float] = {}
+        self._untold_frames: dict[GatewayAddress, int] = {}
         self._proven_at = 0.0
         self._fenced = threading.Event()
         self._closing = threading.Event()
@@ -78,6 +81,11 @@ class AckPublisher:
     def is_fenced(self) -> bool:
         """Whether the database said that the buckets are another's: nothing is published any more."""
         return self._fenced.is_set()
+
+    def owes(self, address: GatewayAddress) -> bool:
+        """Whether a gateway is still to be told something."""
+        with self._lock:
+            return address in self._due
 
     def start(self) -> None:
         """Connect in the background and begin to publish."""
@@ -95,6 +103,8 @@ class AckPublisher:
                 known = committed.get(lane)
                 if known is None or known[0] != ep or seq > known[1]:
                     committed[lane] = (ep, seq)
+                    before = known[1] if known is not None and known[0] == ep else 0
+                    self._untold_frames[address] = self._untold_frames.get(address, 0) + seq - before
             self._due[address] = None
             self._proven_at = time.monotonic()
 
@@ -159,7 +169,9 @@ class AckPublisher:
             ready = [
                 address
                 for address in self._due | dict.fromkeys(self._asked)
-                if self._closing.is_set() or now - self._told_at.get(address, 0.0) >= ACK_INTERVAL_S
+                if self._closing.is_set()
+                or now - self._told_at.get(address, 0.0) >= ACK_INTERVAL_S
+                or self._untold_frames.get(address, 0) >= ACK_SOONER_FRAMES
             ]
         if not ready or not self._may_speak(connection, now):
             return
@@ -187,6 +199,7 @@ class AckPublisher:
         with self._lock:
             is_due = address in self._due
             self._due.pop(address, None)
+            self._untold_frames.pop(address, None)
             asked = self._asked.pop(address, {})
             committed = dict(self._committed.get((address.tenant, address.gateway), {}))
             self._told_at[address] = now

@@ -1,6 +1,7 @@
 """What a gateway is told over a real broker."""
 
 import threading
+import time
 
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
@@ -144,3 +145,24 @@ def test_a_gateway_is_told_once_a_second_and_the_last_is_not_withheld(where: Bro
     committing.join()
     # A hundred commits within a second or little more.
     assert len(heard) <= 10
+
+
+def test_a_gateway_that_drains_a_backlog_is_told_as_soon_as_half_its_window_is_committed(where: Broker) -> None:
+    publisher = AckPublisher(where, "acks-under-test", {}, lambda: Standing.HELD)
+    publisher.tell(ADDRESS, {Lane.EVT: ("k3v9q2", 1)})
+    halves, took_s = 16, [0.0]
+
+    def commit() -> None:
+        assert wait_until(lambda: not publisher.owes(ADDRESS), DEADLINE_S)
+        began_s = time.monotonic()
+        for number in range(1, halves + 1):
+            publisher.tell(ADDRESS, {Lane.EVT: ("k3v9q2", 1 + number * acks.ACK_SOONER_FRAMES)})
+            assert wait_until(lambda: not publisher.owes(ADDRESS), DEADLINE_S)
+        took_s[0] = time.monotonic() - began_s
+
+    committing = threading.Thread(target=commit)
+    committing.start()
+    last_told(where, publisher, ("k3v9q2", 1 + halves * acks.ACK_SOONER_FRAMES))
+    committing.join()
+    # One a second would take all of the intervals.
+    assert 0 < took_s[0] < halves * acks.ACK_INTERVAL_S / 2
