@@ -1,5 +1,7 @@
 """``shelfpulse stream run``: the process that turns frames into committed facts."""
 
+import os
+import select
 import signal
 import subprocess
 import sys
@@ -37,6 +39,8 @@ DATABASE_AWAY: Final = 69
 PREPARED_S: Final = 60.0
 """How long a day is trusted to still have its partition."""
 STOP_S: Final = 20.0
+PARENT_VARIABLE: Final = "SHELFPULSE_PARENT_FD"
+"""Tells the processes of ``run_all`` which of their files ends with it."""
 
 
 @app.callback()
@@ -59,6 +63,7 @@ def run(
     if process is not None and process >= processes:
         msg = f"--process {process}: of {processes} processes the last is {processes - 1}"
         raise UserError(msg)
+    _end_with_parent()
     logs.configure("stream", format_="console" if settings.log_format == "console" else "json")
     raise typer.Exit(run_process(settings, processes, process or 0))
 
@@ -106,7 +111,13 @@ def run_all(processes: int) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     command = [sys.executable, "-m", "stream.main", "run", "--processes", str(processes), "--process"]
-    children = [subprocess.Popen([*command, str(index)]) for index in range(processes)]  # noqa: S603 - ourselves
+    # Nobody writes to it: it ends when we do, however that comes, and with it our processes.
+    alive, _held = os.pipe()
+    env = {**os.environ, PARENT_VARIABLE: str(alive)}
+    children = [
+        subprocess.Popen([*command, str(index)], env=env, pass_fds=[alive])  # noqa: S603 - ourselves
+        for index in range(processes)
+    ]
     while not stopping.wait(0.2) and all(child.poll() is None for child in children):
         pass
     asked = stopping.is_set()
@@ -127,6 +138,22 @@ def run_all(processes: int) -> int:
         return next((child.returncode for child in children if child.returncode), 0)
     # Negative is the number of the signal that killed it.
     return first if first > 0 else 1
+
+
+def _end_with_parent() -> None:
+    """End at once, as by kill -9, when the process that started us is gone: two must not be started beside us."""
+    given = os.environ.get(PARENT_VARIABLE)
+    if given is None:
+        return
+    alive = int(given)
+
+    def wait() -> None:
+        os.read(alive, 1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if select.select([alive], [], [], 0)[0]:
+        wait()
+    threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 def _take_over(settings: StreamSettings, span: fence.Span, control: Control) -> tuple[fence.Fence, Beginning, Prepare]:

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from deploy.bench.day import Result as DayResult
     from deploy.bench.detect import Result as DetectResult
     from deploy.bench.edge import EdgeResult
+    from deploy.bench.faults import Result as FaultsResult
     from deploy.bench.infer import Result as InferResult
     from deploy.bench.query import Result as QueryResult
+    from deploy.bench.soak import Result as SoakResult
     from deploy.bench.uplink import UplinkResult
 
 INCOMPLETE_EXIT: Final = 1
@@ -209,6 +211,70 @@ def detect(
         _show("bench detect", result)
 
 
+@app.command()
+def faults(  # noqa: PLR0913 - a command's options
+    *,
+    readings: Annotated[int, typer.Option(min=10_000, help="Readings of the load.")] = 2_000_000,
+    rate: Annotated[float, typer.Option(min=100, help="Readings a second, at most.")] = 40_000,
+    kills: Annotated[int, typer.Option(min=1, max=200, help="Kills in all.")] = 12,
+    gateways: Annotated[int, typer.Option(min=1, max=10_000, help="Gateways that send them.")] = 200,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes of the stream; more: members die too.")] = 1,
+    seed: Annotated[int, typer.Option(help="What is killed when follows from it.")] = 0,
+    dsn: Annotated[
+        str, typer.Option(help="Server on which to make a database for the run; it is not killed then.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """A load while stream, broker (its state wiped) and database are killed with SIGKILL at random points.
+
+    Exits with 1 when a reading is missing or there twice, or an invariant is broken.
+    """
+    from deploy.bench.faults import Plan as FaultsPlan  # noqa: PLC0415 - the other benchmarks need none of it
+    from deploy.bench.faults import run_faults  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    plan = FaultsPlan(
+        readings=readings, rate=rate, kills=kills, gateways=gateways, seed=seed, processes=processes, dsn=dsn
+    )
+    result = run_faults(plan, say=lambda text: console.print(text, style="dim"))
+    if as_json:
+        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
+    else:
+        _show("bench faults", result)
+    if not result.ok:
+        raise typer.Exit(INCOMPLETE_EXIT)
+
+
+@app.command()
+def soak(
+    *,
+    minutes: Annotated[float, typer.Option(min=0.5, help="Length of the load.")] = 60.0,
+    rate: Annotated[float, typer.Option(min=100, help="Readings a second.")] = 20_000,
+    gateways: Annotated[int, typer.Option(min=1, max=10_000, help="Gateways that send them.")] = 200,
+    seed: Annotated[int, typer.Option(help="Values follow from it.")] = 0,
+    dsn: Annotated[
+        str, typer.Option(help="Server on which to make a database for the run, instead of a PostgreSQL of our own.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """An even load for a long time: how the memory of the stream grows, and that everything is there once.
+
+    Exits with 1 when a reading is missing or there twice, or an invariant is broken.
+    """
+    from deploy.bench.soak import Plan as SoakPlan  # noqa: PLC0415 - the other benchmarks need none of it
+    from deploy.bench.soak import run_soak  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    plan = SoakPlan(seconds=minutes * 60, rate=rate, gateways=gateways, seed=seed, dsn=dsn)
+    result = run_soak(plan, say=lambda text: console.print(text, style="dim"))
+    if as_json:
+        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
+    else:
+        _show("bench soak", result)
+    if not result.ok:
+        raise typer.Exit(INCOMPLETE_EXIT)
+
+
 def _show_scenes(result: "InferResult") -> None:
     table = Table(title=f"bench infer: {result.seeds} shelves of {result.hours} h each")
     for name in ("scene", "true", "exact", "missed", "spurious", "delay p50", "delay p95", "us a sample"):
@@ -230,7 +296,9 @@ def _show_queries(result: "QueryResult") -> None:
     Console().print(table)
 
 
-def _show(title: str, result: "Result | DayResult | DetectResult | EdgeResult | UplinkResult") -> None:
+def _show(
+    title: str, result: "Result | DayResult | DetectResult | EdgeResult | FaultsResult | SoakResult | UplinkResult"
+) -> None:
     table = Table(title=title, show_header=False)
     for name, value in msgspec.to_builtins(result).items():
         table.add_row(

@@ -27,6 +27,7 @@ from tests.services.brokers import BrokerHandle
 ROOT = Path(__file__).parents[3]
 ADDRESS = GatewayAddress("acme", "s1", "g1")
 WAIT_S = 30.0
+START_S = 90.0
 
 
 def eventually(condition: Callable[[], Any], what: str, within_s: float = WAIT_S) -> None:
@@ -63,11 +64,19 @@ class Platform:
     def start(self) -> None:
         """Start the stream and wait until it can take frames."""
         self.process = self.spawn(self.port)
-        eventually(self.is_ready, "the stream is ready")
+        eventually(self.is_ready, "the stream is ready", START_S)
 
     def is_ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"the stream ended with {self.process.returncode}"
+        return self.is_healthy()
+
+    def is_alive(self) -> bool:
+        assert self.process is not None
+        return self.process.poll() is None
+
+    def is_healthy(self) -> bool:
+        """Whether every process says that it is."""
         return all(_is_healthy(self.port + index) for index in range(self.processes))
 
     def kill(self) -> None:
