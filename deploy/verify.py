@@ -13,8 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from deploy import books, proofs
 from deploy import ledger as ledgers
-from deploy import proofs
 from deploy.ledger import GatewayLedger
 from deploy.local.discovery import find_stack
 from deploy.proofs import Account, Broken
@@ -26,6 +26,7 @@ SNAPSHOT: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 TITLES: Final = {
     "I1": "every frame once: committed, quarantined or a declared gap",
     "I2": "what was sent is what is stored",
+    "I3": "moves of stock sum to what is on hand, transfers to 0",
     "I4": "one live proposal for each site and SKU",
 }
 
@@ -33,7 +34,7 @@ app = typer.Typer(help="Prove that nothing was lost and nothing is there twice."
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Outcome of a verification. ``rows_checked`` counts readings, rows of the ledger and proposals."""
+    """Outcome of a verification. ``rows_checked`` counts readings, rows of the ledgers and proposals."""
 
     ok: bool
     invariants: dict[str, bool]
@@ -55,7 +56,7 @@ def main(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
-    """Prove the invariants I1, I2 and I4. Exits with 1 when one is broken, and names the rows."""
+    """Prove the invariants I1 to I4. Exits with 1 when one is broken, and names the rows."""
     read = [ledgers.read(file) for file in ledger or ()]
     accounts = [account for each in read for account in each.accounts]
     chains = [chain for each in read for chain in each.chains]
@@ -84,9 +85,10 @@ def verify(dsn: str, accounts: Iterable[Account] = (), chains: Iterable[GatewayL
             *proofs.bounded(ledgers.prove(snapshot, list(chains))),
             *proofs.bounded(proofs.prove_sent(snapshot)),
             *proofs.bounded(readings.prove(snapshot)),
+            *proofs.bounded(books.prove_stock(snapshot)),
             *proofs.bounded(proofs.prove_proposals(snapshot)),
         ]
-        counted = (proofs.LANE_COUNT, proofs.BATCH_COUNT, proofs.PROPOSAL_COUNT)
+        counted = (proofs.LANE_COUNT, proofs.BATCH_COUNT, proofs.PROPOSAL_COUNT, books.ENTRY_COUNT)
         rows = readings.rows + sum(proofs.count(snapshot, query) for query in counted)
         snapshot.execute(b"ROLLBACK")
     names = {one.invariant for one in broken}

@@ -25,6 +25,7 @@ from deploy.downlink.link import Link
 from deploy.downlink.runner import Downlink
 from deploy.downlink.runner import Metrics as DownlinkMetrics
 from deploy.serving import serve
+from platform_api import jobs as channel
 from stream import jobs, retention, storage
 from stream.settings import parse_mqtt_url
 from stream.storage import Connection, Tier
@@ -240,6 +241,10 @@ class Worker:
             ("apply_retention", "17 * * * *", self._retain),
             ("merge_ledger", "*/10 * * * *", self._merge),
             ("expire_proposals", "*/5 * * * *", self._expire),
+            ("book_stock", "* * * * * */5", self._book_stock),
+            ("reconcile_stock", "*/5 * * * *", self._reconcile_stock),
+            ("expire_reservations", "* * * * *", self._expire_reservations),
+            ("forget_answers", "23 * * * *", self._forget_answers),
         )
         for name, cron, job in schedule:
             self._schedule(queue, name, cron, job)
@@ -302,6 +307,20 @@ class Worker:
         expired = jobs.expire_proposals(connection, _now())
         if expired:
             log.info("proposals_expired", count=expired)
+
+    def _book_stock(self, connection: Connection) -> None:
+        channel.book_stock(connection, _now())
+
+    def _expire_reservations(self, connection: Connection) -> None:
+        channel.expire_reservations(connection, _now())
+
+    def _forget_answers(self, connection: Connection) -> None:
+        channel.forget_answers(connection)
+
+    def _reconcile_stock(self, connection: Connection) -> None:
+        compared = channel.reconcile_stock(connection, _now())
+        if compared.posted or compared.counts:
+            log.info("stock_reconciled", shelves=compared.shelves, posted=compared.posted, counts=compared.counts)
 
     def _read_tier(self) -> Tier:
         with storage.connect(self._dsn, application="shelfpulse worker") as connection:

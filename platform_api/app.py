@@ -13,6 +13,8 @@ from starlette.types import Scope
 
 from platform_api import health
 from platform_api.anomalies.routes import router as anomalies_router
+from platform_api.catalogue.list_routes import router as price_lists_router
+from platform_api.catalogue.routes import router as catalogue_router
 from platform_api.devices.claim_routes import open_router as redeem_router
 from platform_api.devices.claim_routes import router as claims_router
 from platform_api.devices.command_routes import router as commands_router
@@ -34,6 +36,9 @@ from platform_api.pages.rendering import STATIC
 from platform_api.replenishment.routes import router as replenishment_router
 from platform_api.sales.routes import router as sales_router
 from platform_api.settings import Settings
+from platform_api.stock.count_routes import router as counts_router
+from platform_api.stock.move_routes import router as moves_router
+from platform_api.stock.routes import router as stock_router
 from platform_api.telemetry.routes import router as telemetry_router
 from platform_api.tenancy import routes as tenancy_routes
 from platform_api.tenancy.admin_routes import router as administration_router
@@ -50,6 +55,11 @@ TAGS: Final = [
     {
         "name": "gateways",
         "description": "How gateways are let in and taken out, and what they are told to do and to be",
+    },
+    {"name": "catalogue", "description": "What is sold, in which packs, to whom, and for how much"},
+    {
+        "name": "stock",
+        "description": "What is where by the books, what moves it, and where shelves show something else",
     },
     {"name": "tenancy", "description": "Who asks, who may, and who changed what"},
     {"name": "health", "description": "For orchestrators"},
@@ -134,6 +144,11 @@ def _mount(app: FastAPI) -> None:
         claims_router,
         commands_router,
         configs_router,
+        catalogue_router,
+        price_lists_router,
+        stock_router,
+        moves_router,
+        counts_router,
         tenancy_routes.router,
         administration_router,
         page_routes.router,

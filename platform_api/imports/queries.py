@@ -93,6 +93,13 @@ RETURNING true AS created
 """,
 }
 
+# The case that the file tells of; people name further packs.
+FIRST_PACK = """
+INSERT INTO sku_pack AS kept (tenant_id, sku, uom, factor)
+SELECT %(tenant)s, %(sku)s, 'case', %(pack_units)s WHERE %(pack_units)s > 1
+ON CONFLICT (tenant_id, sku, uom) DO UPDATE SET factor = excluded.factor WHERE kept.factor <> excluded.factor
+"""
+
 # Only the first values: a policy belongs to people from then on.
 FIRST_POLICY = """
 INSERT INTO stock_policy (tenant_id, site_id, sku, reorder_point, target)

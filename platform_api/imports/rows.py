@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from contracts.ids import CHANNEL_PATTERN, IDENTIFIER_PATTERN
+from platform_api.kit.gtin import has_check_digit
 
 UNITS_MAX: Final = 100_000
 LINE_MAX: Final = 1_000_000
@@ -188,12 +189,6 @@ MODELS: Final[dict[Kind, type[Row]]] = {
     Kind.SLOTS: SlotRow,
     Kind.POS_SALES: PosSaleRow,
 }
-
-
-def has_check_digit(gtin: str) -> bool:
-    """Whether the last digit of a GTIN fits the others (GS1 General Specifications, section 7.9)."""
-    digits = [int(digit) for digit in reversed(gtin)]
-    return (sum(digits[0::2]) + 3 * sum(digits[1::2])) % 10 == 0
 
 
 def columns(kind: Kind) -> tuple[str, ...]:

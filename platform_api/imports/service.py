@@ -142,6 +142,8 @@ def _write(connection: Connection, kind: Kind, rows: Sequence[Staged]) -> tuple[
         result = _execute(connection, queries.UPSERTS[kind], (item.row.model_dump() for item in rows))
         if kind is Kind.SLOTS:
             _execute(connection, queries.FIRST_POLICY, _first_policies(rows))
+        if kind is Kind.SKUS:
+            _execute(connection, queries.FIRST_PACK, (item.row.model_dump() for item in rows))
         return result
     devices = [item.row for item in rows if isinstance(item.row, DeviceRow)]
     # A gateway's own row has its name; that of a device names the device.

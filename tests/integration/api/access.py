@@ -10,6 +10,7 @@ from platform_api.kit.auth import Role
 ALL: Final = frozenset(Role)
 HQ: Final = frozenset({Role.HQ})
 AUDITORS: Final = frozenset({Role.HQ, Role.AUDITOR})
+STAFF: Final = frozenset({Role.HQ, Role.OPS, Role.AUDITOR})
 OPERATORS: Final = frozenset({Role.HQ, Role.OPS})
 DECIDERS: Final = frozenset({Role.HQ, Role.OPS, Role.DEALER, Role.STORE})
 
@@ -54,6 +55,37 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "GET /v1/gateways/{gateway}/config": ALL,
     "PUT /v1/gateways/{gateway}/config": OPERATORS,
     "GET /v1/gateways/{gateway}/configs": ALL,
+    "GET /v1/skus": ALL,
+    "GET /v1/skus/{sku}": ALL,
+    "POST /v1/skus": HQ,
+    "PUT /v1/skus/{sku}": HQ,
+    "GET /v1/catalogue": ALL,
+    "GET /v1/price-lists": STAFF,
+    "GET /v1/price-lists/{list_id}": STAFF,
+    "POST /v1/price-lists": HQ,
+    "PUT /v1/price-lists/{list_id}": HQ,
+    "POST /v1/price-lists/{list_id}:publish": HQ,
+    "POST /v1/price-lists/{list_id}:withdraw": HQ,
+    "GET /v1/orgs/{org}/entitlements": ALL,
+    "PUT /v1/orgs/{org}/entitlements": HQ,
+    "GET /v1/locations": ALL,
+    "GET /v1/stock": ALL,
+    "GET /v1/stock-moves": ALL,
+    "GET /v1/lots": ALL,
+    "POST /v1/receipts": OPERATORS,
+    "POST /v1/transfers": DECIDERS,
+    "POST /v1/adjustments": OPERATORS,
+    "POST /v1/due-receipts": OPERATORS,
+    "GET /v1/counts": ALL,
+    "GET /v1/counts/{count_id}": ALL,
+    "POST /v1/counts": DECIDERS,
+    "PUT /v1/counts/{count_id}/lines": DECIDERS,
+    "POST /v1/counts/{count_id}:submit": DECIDERS,
+    "POST /v1/counts/{count_id}:post": OPERATORS,
+    "POST /v1/counts/{count_id}:cancel": OPERATORS,
+    "GET /v1/recon-cases": ALL,
+    "GET /v1/stock-periods": ALL,
+    "POST /v1/stock-periods": HQ,
     "GET /v1/orgs": ALL,
     "GET /v1/orgs/{org}": ALL,
     "POST /v1/orgs": HQ,

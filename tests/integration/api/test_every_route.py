@@ -24,7 +24,7 @@ OPEN = {
     ("POST", "/v1/claims:redeem"),
 }
 """What anybody may ask. /static is a mount without secrets; the answer of /session/resume is a redirect."""
-NAMES = ("gateway", "slot", "org")
+NAMES = ("gateway", "slot", "org", "sku", "list_id")
 """What names a thing in a path by itself, rather than by a key."""
 NONSENSE = (
     "",
@@ -42,6 +42,10 @@ BODIES_OF: dict[str, Any] = {
     "POST /v1/gateways/{gateway}/commands": {"kind": "identify"},
     "PUT /v1/gateways/{gateway}/config": {"config": {}},
     "PUT /v1/orgs/{org}": {"kind": "dealer", "name": "x"},
+    "PUT /v1/orgs/{org}/entitlements": {"skus": {"*": True}},
+    "PUT /v1/skus/{sku}": {"name_en": "x", "unit_weight_g": 1},
+    "PUT /v1/counts/{count_id}/lines": {"lines": [{"sku": "tea", "counted": 1}]},
+    "PUT /v1/price-lists/{list_id}": {"name": "x", "level": "default"},
     "PUT /v1/users/{user_id}": {"role": "ops", "name": "x"},
 }
 """What makes a request whole that names another tenant's thing: it must get as far as looking for it."""

@@ -67,17 +67,16 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
     for unit, kind in (("brand", "brand"), ("east", "dealer"), ("west", "dealer")):
         parent = None if unit == "brand" else "brand"
         connection.execute("INSERT INTO org VALUES (%s, %s, %s, %s, %s)", (tenant, unit, parent, kind, unit.title()))
-    people: tuple[tuple[str, str, str | None], ...] = (
-        ("ops", "ops", None),
+    service.create_user(connection, tenant_id=tenant, login=f"ops@{tenant}", password=PASSWORD, role="ops")
+    # The others share its hash: making one takes time by design.
+    others: tuple[tuple[str, str, str | None], ...] = (
+        ("hq", "hq", None),
         ("audit", "auditor", None),
         ("dealer", "dealer", "east"),
+        ("rep", "rep", "east"),
+        ("store", "store", "east"),
     )
-    for login, role, org in people:
-        service.create_user(
-            connection, tenant_id=tenant, login=f"{login}@{tenant}", password=PASSWORD, role=role, org_id=org
-        )
-    # The other roles share a hash: making one takes time by design.
-    for login, role, org in (("hq", "hq", None), ("rep", "rep", "east"), ("store", "store", "east")):
+    for login, role, org in others:
         connection.execute(
             """INSERT INTO app_user (user_id, tenant_id, org_id, login, name, role, password_hash)
                SELECT %s, tenant_id, %s, %s, %s, %s, password_hash FROM app_user WHERE login = %s""",
@@ -107,7 +106,22 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
     )
     org = f"only-{tenant}"
     connection.execute("INSERT INTO org VALUES (%s, %s, 'brand', 'region', %s)", (tenant, org, org))
+    connection.execute(
+        "INSERT INTO sku (tenant_id, sku, name_en, unit_weight_g) VALUES (%s, %s, 'Only', 100)",
+        (tenant, f"sku-{tenant}"),
+    )
+    connection.execute(
+        "INSERT INTO price_list (tenant_id, list_id, name, level, currency) VALUES (%s, %s, 'Only', 'default', 'CNY')",
+        (tenant, f"list-{tenant}"),
+    )
+    count = uuid4()
+    connection.execute(
+        "INSERT INTO stock_count (tenant_id, count_id, location_id) VALUES (%s, %s, 'west-1')", (tenant, count)
+    )
     names = {
+        "count_id": str(count),
+        "sku": f"sku-{tenant}",
+        "list_id": f"list-{tenant}",
         "anomaly_id": str(anomaly),
         "proposal_id": str(proposal),
         "gateway": gateway,

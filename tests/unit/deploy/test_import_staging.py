@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_api.imports.rows import Kind, columns, has_check_digit
+from platform_api.imports.rows import Kind, columns
 from platform_api.imports.staging import Fault, stage
+from platform_api.kit.gtin import has_check_digit
 
 SLOTS = "tenant,site,gateway,slot,channel,sku,unit_weight_g,unit_weight_sd_g,capacity,reorder_point,target\n"
 SKUS = "tenant,sku,name_en,unit_weight_g\n"

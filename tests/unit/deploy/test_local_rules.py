@@ -11,7 +11,7 @@ from deploy.local.configuration import without_secret
 from deploy.local.ports import assign, is_free
 from deploy.local.supervisor import HEALTHY_S, RESTART_PAUSES_S, kind_of, pause_s
 from deploy.local.up import parse_duration
-from platform_api.imports.rows import has_check_digit
+from platform_api.kit.gtin import has_check_digit
 
 
 def test_pauses_grow_while_a_process_keeps_dying() -> None:

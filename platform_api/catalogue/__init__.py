@@ -1,0 +1,1 @@
+"""What is sold: SKUs and their packs, price lists, and who may order what."""

@@ -1,0 +1,51 @@
+"""What the platform leaves for later; the worker in ``deploy`` runs it on a schedule.
+
+Plain functions on a connection of the owner in autocommit mode, for all tenants, each safe to repeat after a crash at
+any point and to run in several workers at once.
+"""
+
+from datetime import datetime
+from typing import Any, cast
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+from platform_api.kit import idempotency
+from platform_api.stock import booking, reconciling, reserving
+
+ROUNDS_MAX = 20
+"""Batches of events that one run of the job books; the next run goes on."""
+
+
+def book_stock(connection: psycopg.Connection[Any], now: datetime) -> int:
+    """Book what shelves saw since; returns how many events were taken."""
+    rows = _dicts(connection)
+    taken = 0
+    for _ in range(ROUNDS_MAX):
+        round_ = booking.book_events(rows, now)
+        taken += round_.taken
+        if round_.taken < booking.BATCH_MAX:
+            break
+    return taken
+
+
+def reconcile_stock(connection: psycopg.Connection[Any], now: datetime) -> reconciling.Compared:
+    """Compare shelves with the books."""
+    return reconciling.reconcile(_dicts(connection), now)
+
+
+def expire_reservations(connection: psycopg.Connection[Any], now: datetime) -> int:
+    """Give back what was reserved for too long; returns how many reservations ended."""
+    rows = _dicts(connection)
+    with rows.transaction():
+        return reserving.expire(rows, now)
+
+
+def forget_answers(connection: psycopg.Connection[Any]) -> int:
+    """Forget the answers of idempotency keys that are a day old; returns how many."""
+    return connection.execute(idempotency.FORGET, {"hours": idempotency.KEPT_HOURS}).rowcount
+
+
+def _dicts(connection: psycopg.Connection[Any]) -> psycopg.Connection[DictRow]:
+    connection.row_factory = dict_row
+    return cast("psycopg.Connection[DictRow]", connection)

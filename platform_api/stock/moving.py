@@ -1,0 +1,39 @@
+"""Moves that other parts of the API make: from place to place with their lots, and posted for sure."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from platform_api.stock.ledger import Connection, Move, hold, lots_at, post
+from platform_api.stock.rules import pick_lots
+from platform_api.stock.valuing import Leg
+
+
+def post_new(tx: Connection, tenant_id: str, move: Move, now: datetime) -> UUID:
+    """Post a move that is not posted yet. Raises StockError."""
+    move_id = post(tx, tenant_id, move, now)
+    assert move_id is not None, move
+    return move_id
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """From where to where. Lots that have expired by ``today`` stay; None takes them too (they are written off)."""
+
+    source: str
+    target: str
+    today: date | None
+
+
+def transfer_legs(tx: Connection, tenant_id: str, route: Route, units: dict[str, int]) -> list[Leg]:
+    """Both sides of units by SKU that go from place to place, first expired first; the places are locked then.
+
+    Raises UnknownPlaceError.
+    """
+    hold(tx, tenant_id, [(place, sku) for sku in units for place in (route.source, route.target)])
+    legs = []
+    for sku, wanted in sorted(units.items()):
+        lots = lots_at(tx, tenant_id, route.source, sku)
+        for lot_id, taken in pick_lots(lots, wanted, route.today or date.min):
+            legs += [Leg(route.source, sku, -taken, lot_id), Leg(route.target, sku, taken, lot_id)]
+    return legs

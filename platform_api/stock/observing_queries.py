@@ -1,0 +1,98 @@
+"""SQL of the worker's jobs on stock: events to book, and what shelves and books say as of one time. All tenants."""
+
+# What the stream wrote since. Rows that another worker has are left to it.
+TAKE = """
+SELECT i.tenant_id, i.gateway_id, i.event_id, e.time, e.site_id, e.slot_id, e.sku, e.kind, e.units, e.on_shelf,
+       e.lane_seq, coalesce(d.source, 'telemetry') AS source,
+       EXISTS (SELECT FROM sku k WHERE k.tenant_id = e.tenant_id AND k.sku = e.sku) AS known,
+       EXISTS (SELECT FROM location l
+               WHERE l.tenant_id = e.tenant_id AND l.location_id = e.site_id || '.shelf') AS placed
+FROM stock_inbox i
+JOIN shelf_event e USING (tenant_id, gateway_id, event_id)
+LEFT JOIN depletion_source d ON d.tenant_id = e.tenant_id AND d.site_id = e.site_id AND d.sku = e.sku
+WHERE i.retry_at <= %(now)s
+ORDER BY i.tenant_id, i.gateway_id, e.lane_seq, i.event_id
+LIMIT %(limit)s
+FOR UPDATE OF i SKIP LOCKED
+"""
+
+SETTLE = """
+DELETE FROM stock_inbox
+WHERE tenant_id = %(tenant_id)s AND gateway_id = %(gateway_id)s AND event_id = %(event_id)s
+"""
+
+PUT_OFF = """
+UPDATE stock_inbox SET error = %(error)s, retry_at = %(retry_at)s
+WHERE tenant_id = %(tenant_id)s AND gateway_id = %(gateway_id)s AND event_id = %(event_id)s
+"""
+
+OPEN_SLOT = """
+INSERT INTO stock_opening (tenant_id, gateway_id, slot_id, sku, lane_seq)
+VALUES (%(tenant_id)s, %(gateway_id)s, %(slot_id)s, %(sku)s, %(lane_seq)s)
+ON CONFLICT DO NOTHING
+"""
+
+OPENED_AT = """
+SELECT lane_seq FROM stock_opening
+WHERE tenant_id = %(tenant_id)s AND gateway_id = %(gateway_id)s AND slot_id = %(slot_id)s AND sku = %(sku)s
+"""
+
+# What lay on all slots of a SKU at a store as of one time, next to what the ledger says of that time. Left out are
+# shelves whose every slot has not been counted yet, whose events wait to be booked, whose gateway is away, or whose
+# device is in doubt: such a device never posts.
+COMPARE = """
+WITH counted AS (
+    SELECT t.tenant_id, t.site_id, t.sku, t.gateway_id, t.slot_id, seen.on_shelf
+    FROM slot t
+    JOIN stock_opening o USING (tenant_id, gateway_id, slot_id, sku)
+    LEFT JOIN LATERAL (
+        SELECT e.on_shelf FROM shelf_event e
+        WHERE e.tenant_id = t.tenant_id AND e.gateway_id = t.gateway_id AND e.slot_id = t.slot_id AND e.sku = t.sku
+          AND e.time <= %(as_of)s AND e.on_shelf IS NOT NULL
+        ORDER BY e.time DESC, e.lane_seq DESC LIMIT 1
+    ) seen ON true
+), observed AS (
+    SELECT c.tenant_id, c.site_id, c.sku, sum(c.on_shelf)::int AS units
+    FROM counted c
+    WHERE (SELECT count(*) FROM slot t WHERE t.tenant_id = c.tenant_id AND t.site_id = c.site_id AND t.sku = c.sku)
+        = (SELECT count(*) FROM counted x WHERE x.tenant_id = c.tenant_id AND x.site_id = c.site_id AND x.sku = c.sku
+                                            AND x.on_shelf IS NOT NULL)
+    GROUP BY 1, 2, 3
+)
+SELECT o.tenant_id, o.site_id, o.sku, o.units AS observed,
+       coalesce((SELECT sum(e.units) FROM stock_entry e
+                 WHERE e.tenant_id = o.tenant_id AND e.location_id = o.site_id || '.shelf' AND e.sku = o.sku
+                   AND e.happened_at <= %(as_of)s), 0)::int AS booked,
+       r.case_id, r.state, r.windows, r.observed AS observed_before, r.booked AS booked_before
+FROM observed o
+LEFT JOIN recon_case r ON r.tenant_id = o.tenant_id AND r.location_id = o.site_id || '.shelf' AND r.sku = o.sku
+                      AND r.state IN ('watched', 'count_asked')
+WHERE NOT EXISTS (
+    SELECT FROM stock_inbox i JOIN shelf_event e USING (tenant_id, gateway_id, event_id)
+    WHERE i.tenant_id = o.tenant_id AND e.site_id = o.site_id AND e.sku = o.sku
+) AND NOT EXISTS (
+    SELECT FROM slot t
+    LEFT JOIN gateway_presence p ON p.tenant_id = t.tenant_id AND p.gateway_id = t.gateway_id
+    WHERE t.tenant_id = o.tenant_id AND t.site_id = o.site_id AND t.sku = o.sku
+      AND p.state IS DISTINCT FROM 'online'
+) AND NOT EXISTS (
+    SELECT FROM slot t JOIN anomaly a ON a.tenant_id = t.tenant_id AND a.gateway_id = t.gateway_id
+    WHERE t.tenant_id = o.tenant_id AND t.site_id = o.site_id AND t.sku = o.sku
+      AND a.state IN ('open', 'acknowledged') AND a.kind IN ('drift', 'stuck_sensor', 'dropout', 'device_fault')
+      AND (a.place_kind = 'gateway' OR a.place LIKE '%%' || t.slot_id || '%%')
+)
+ORDER BY o.tenant_id, o.site_id, o.sku
+"""
+
+OPEN_CASE = """
+INSERT INTO recon_case (tenant_id, case_id, location_id, sku, observed, booked, as_of)
+VALUES (%(tenant_id)s, %(case_id)s, %(location)s, %(sku)s, %(observed)s, %(booked)s, %(as_of)s)
+ON CONFLICT DO NOTHING
+"""
+
+MOVE_CASE = """
+UPDATE recon_case
+SET state = %(state)s, observed = %(observed)s, booked = %(booked)s, as_of = %(as_of)s, windows = %(windows)s,
+    count_id = coalesce(%(count_id)s, count_id), updated_at = now()
+WHERE tenant_id = %(tenant_id)s AND case_id = %(case_id)s
+"""

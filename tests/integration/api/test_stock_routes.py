@@ -1,0 +1,122 @@
+from typing import Any
+
+import psycopg
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.integration.api.conftest import bearer
+from tests.integration.api.world import World
+
+RECEIPT = {"to": "east-1", "lines": [{"sku": "tea", "units": 30, "cost": {"amount": "90.00", "currency": "CNY"}}]}
+
+
+def key(name: str) -> dict[str, str]:
+    return {"Idempotency-Key": name}
+
+
+def stock(client: TestClient, location: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    items = client.get("/v1/stock", params={"location": location}, headers=headers).json()["items"]
+    return items[0] if items else {}
+
+
+def test_goods_are_received_once_and_moved_by_a_store_that_has_them(hq: TestClient, world: World) -> None:
+    for _ in range(2):
+        assert hq.post("/v1/receipts", json=RECEIPT, headers=key("delivery")).status_code == 201
+    body = {"from": "east-1", "to": "east-1.shelf", "lines": [{"sku": "tea", "units": 10}]}
+    store = bearer(world, "store@acme")
+    moved = hq.post("/v1/transfers", json=body, headers={**store, **key("a")})
+    assert moved.status_code == 201, moved.text
+    there = stock(hq, "east-1", store)
+    assert (there["on_hand"], there["atp"], there["value"]) == (20, 20, {"amount": "60.00", "currency": "CNY"})
+    ledger = hq.get("/v1/stock-moves", params={"location": "east-1"}, headers=store).json()["items"]
+    assert [(one["kind"], one["units"], one["value"]["amount"]) for one in ledger] == [
+        ("transfer", -10, "-30.00"),
+        ("receipt", 30, "90.00"),
+    ]
+
+
+def test_nobody_moves_what_is_elsewhere_or_what_is_not_there(hq: TestClient, world: World) -> None:
+    hq.post("/v1/receipts", json=RECEIPT, headers=key("delivery"))
+    away = {"from": "east-1", "to": "west-1", "lines": [{"sku": "tea", "units": 10}]}
+    store = {**bearer(world, "store@acme"), **key("a")}
+    assert hq.post("/v1/transfers", json=away, headers=store).status_code == 404
+    too_many = {**away, "lines": [{"sku": "tea", "units": 31}]}
+    refused = hq.post("/v1/transfers", json=too_many, headers=key("b"))
+    assert (refused.status_code, refused.json()["detail"]) == (409, "east-1 has 30 units of tea that are not reserved")
+    for place, status in (("nowhere", 404), (".customer", 409)):
+        assert hq.post("/v1/transfers", json={**away, "to": place}, headers=key("c")).status_code == status
+    assert hq.get("/v1/stock", headers=bearer(world, "hq@bravo")).json()["items"] == []
+
+
+def test_a_sku_kept_by_lot_goes_out_first_expired_first(hq: TestClient) -> None:
+    sku = {"sku": "milk", "name_en": "Milk", "unit_weight_g": 268, "by_lot": True}
+    assert hq.post("/v1/skus", json=sku, headers=key("milk")).status_code == 201
+    lines = [
+        {"sku": "milk", "units": 10, "lot": "later", "expires": "2099-03-01"},
+        {"sku": "milk", "units": 10, "lot": "sooner", "expires": "2099-02-01"},
+    ]
+    made = hq.post("/v1/receipts", json={"to": "east-1", "lines": lines}, headers=key("a"))
+    assert made.status_code == 201, made.text
+    hq.post(
+        "/v1/transfers",
+        json={"from": "east-1", "to": "west-1", "lines": [{"sku": "milk", "units": 12}]},
+        headers=key("b"),
+    )
+    left = hq.get("/v1/lots", params={"location": "east-1", "sku": "milk"}).json()
+    assert [(lot["lot"], lot["units"]) for lot in left] == [("later", 8)]
+    there = hq.get("/v1/lots", params={"location": "west-1", "sku": "milk"}).json()
+    assert [(lot["lot"], lot["units"]) for lot in there] == [("sooner", 10), ("later", 2)]
+    without = {"to": "east-1", "lines": [{"sku": "milk", "units": 1}]}
+    assert hq.post("/v1/receipts", json=without, headers=key("c")).status_code == 422
+    other = {"to": "east-1", "lines": [{**lines[0], "expires": "2099-04-01"}]}
+    assert hq.post("/v1/receipts", json=other, headers=key("d")).status_code == 409
+
+
+def test_what_is_due_can_be_promised_and_is_received_once(hq: TestClient) -> None:
+    due = {"to": "east-1", "sku": "tea", "units": 30, "due_at": "2030-01-01T00:00:00Z"}
+    expected = hq.post("/v1/due-receipts", json=due, headers=key("a"))
+    hq.post("/v1/receipts", json=RECEIPT, headers=key("b"))
+    assert stock(hq, "east-1")["atp"] == 60
+    arrival = {**RECEIPT, "due": expected.json()["id"]}
+    assert hq.post("/v1/receipts", json=arrival, headers=key("c")).status_code == 201
+    assert hq.post("/v1/receipts", json=arrival, headers=key("d")).status_code == 404
+    assert (stock(hq, "east-1")["on_hand"], stock(hq, "east-1")["atp"]) == (60, 60)
+
+
+def test_a_count_is_blind_and_booked_as_of_its_time_with_a_reason(hq: TestClient, world: World) -> None:
+    hq.post("/v1/receipts", json=RECEIPT, headers=key("delivery"))
+    store = bearer(world, "store@acme")
+    asked = hq.post("/v1/counts", json={"at": "east-1"}, headers={**store, **key("a")})
+    assert (asked.status_code, asked.json()["lines"][0]["booked"]) == (201, None)
+    path = asked.headers["Location"]
+    assert hq.post(f"{path}:submit", headers={**store, "If-Match": '"1"'}).status_code == 409  # nothing counted yet
+    hq.put(f"{path}/lines", json={"lines": [{"sku": "tea", "counted": 28}]}, headers=store)
+    assert hq.post(f"{path}:submit", headers={**store, "If-Match": '"1"'}).json()["state"] == "submitted"
+    away = {"from": "east-1", "to": "west-1", "lines": [{"sku": "tea", "units": 10}]}
+    hq.post("/v1/transfers", json=away, headers=key("b"))
+    assert hq.post(f"{path}:post", headers={"If-Match": '"2"'}).status_code == 409  # no reason
+    with psycopg.connect(world.dsn) as owner:
+        owner.execute("UPDATE stock_count_line SET reason = 'two broken' WHERE tenant_id = 'acme'")
+    booked = hq.post(f"{path}:post", headers={"If-Match": '"2"'})
+    assert (booked.status_code, booked.json()["lines"][0]["booked"]) == (200, 30), booked.text
+    assert stock(hq, "east-1")["on_hand"] == 18
+    assert hq.post(f"{path}:post", headers={"If-Match": '"3"'}).status_code == 409
+
+
+@pytest.mark.parametrize(("units", "loss", "kind"), [(-2, True, "loss"), (-2, False, "adjust"), (3, False, "adjust")])
+def test_a_correction_names_its_reason(hq: TestClient, units: int, kind: str, *, loss: bool) -> None:
+    hq.post("/v1/receipts", json=RECEIPT, headers=key("delivery"))
+    body = {"at": "east-1", "sku": "tea", "units": units, "reason": "broken bottles", "loss": loss}
+    assert hq.post("/v1/adjustments", json={**body, "reason": ""}, headers=key("a")).status_code == 422
+    assert hq.post("/v1/adjustments", json=body, headers=key("b")).status_code == 201
+    (newest, *_) = hq.get("/v1/stock-moves", params={"location": "east-1"}).json()["items"]
+    assert (newest["kind"], newest["units"], newest["reason"]) == (kind, units, "broken bottles")
+
+
+def test_a_month_is_closed_when_it_is_over_and_refuses_then(hq: TestClient) -> None:
+    assert hq.post("/v1/stock-periods", json={"month": "2999-01-01"}, headers=key("a")).status_code == 409
+    closed = hq.post("/v1/stock-periods", json={"month": "2025-12-31"}, headers=key("b"))
+    assert (closed.status_code, closed.json()["month"]) == (201, "2025-12-01")
+    late = {**RECEIPT, "happened": "2025-12-24T10:00:00Z"}
+    refused = hq.post("/v1/receipts", json=late, headers=key("c"))
+    assert (refused.status_code, refused.json()["detail"]) == (409, "2025-12 is closed")
