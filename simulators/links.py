@@ -266,8 +266,11 @@ class Driven(Protocol):
         """Do what is to be done now, without waiting."""
 
 
-def drive(links: Sequence[Driven], going: Callable[[float], bool]) -> None:
-    """Turn the links while ``going(monotonic seconds)`` says so. Raises UserError when the broker refuses us."""
+def drive(links: Sequence[Driven], going: Callable[[float], bool], *, rest_s: float = 0.0) -> None:
+    """Turn the links while ``going(monotonic seconds)`` says so. Raises UserError when the broker refuses us.
+
+    ``rest_s``: a pause between two rounds, so that a round finds more to do.
+    """
     while going(time.monotonic()):
         by_fd = {fd: link for link in links if (fd := link.fileno()) >= 0}
         wanting = [fd for fd, link in by_fd.items() if link.wants_write()]
@@ -279,3 +282,5 @@ def drive(links: Sequence[Driven], going: Callable[[float], bool]) -> None:
             if link.refusal:
                 msg = f"the broker refuses the connection: {link.refusal}"
                 raise UserError(msg, "check the user and password in MQTT_URL")
+        if rest_s:
+            time.sleep(rest_s)

@@ -14,7 +14,7 @@ import structlog
 
 from simulators.links import CONNACK_TIMEOUT_S, CONNECT_TIMEOUT_S, RECONNECT_S, Broker
 
-WINDOW: Final = 512
+WINDOW: Final = 1_024
 """Messages that await their PUBACK: a link speaks for hundreds of devices, each of which has one on its way."""
 BATCH: Final = 64
 """Less room than this in the window is left to grow, so that a write carries many messages."""

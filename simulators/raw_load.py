@@ -18,6 +18,7 @@ VALUES: Final = 90_000
 """Values come around after so many readings, so that no two readings of a series and millisecond are equal."""
 _VALUES: Final = [b"%d.%d}}" % divmod(number, 10) for number in range(10_000, 10_000 + VALUES)]
 """All with as many digits: with that and the 13 of a time (until 2286) all payloads of a device are of one length."""
+REST_S: Final = 0.002
 _TIME: Final = b'{"ts":%d'
 _TIME_BYTES: Final = len(_TIME % 1_700_000_000_000)
 
@@ -127,7 +128,7 @@ def run_raw(
     def is_done(now_s: float) -> bool:
         return pace.is_over(now_s) and all(source.settled for source in sources)
 
-    drive(links, lambda now_s: now_s < start_s + options.deadline_s and not is_done(now_s))
+    drive(links, lambda now_s: now_s < start_s + options.deadline_s and not is_done(now_s), rest_s=REST_S)
     ended_s = time.monotonic()
     for link in links:
         link.close()

@@ -39,7 +39,7 @@ from stream.writer import Prepare, Writer
 
 PLAIN: Final = "plain"
 """The one partition that reads ``raw``, whose topics have no bucket; the process of the first bucket has it."""
-PLAIN_GATHER: Final = timedelta(milliseconds=100)
+PLAIN_GATHER: Final = timedelta(milliseconds=200)
 
 
 @dataclass(frozen=True)

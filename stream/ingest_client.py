@@ -10,6 +10,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MessageType, MQTTErrorCode, MQTT
 from stream.facts import Message
 
 READ_BYTES: Final = 256 * 1024
+REST_S: Final = 0.002
+"""Pause after a buffer that was not full, so that the next one carries many messages instead of a few."""
 REFILLS_MAX: Final = 4
 """Buffers that are read from the socket before it is written to again."""
 PARCEL_MESSAGES_MAX: Final = 1_000
@@ -64,6 +66,8 @@ class IngestClient(Client):
                 self._receive_whole()
             rc = self._packet_read()
             if rc == MQTTErrorCode.MQTT_ERR_AGAIN:
+                if len(self._buffer) < READ_BYTES:
+                    time.sleep(REST_S)
                 return MQTTErrorCode.MQTT_ERR_SUCCESS
             if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 return self._loop_rc_handle(rc)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 IDLE: Final = timedelta(milliseconds=10)
-"""Wait for more messages: larger chunks are cheaper, and a wait this short is not seen."""
+GATHER: Final = timedelta(milliseconds=100)
+"""Wait for more messages: a chunk costs its bucket as much as hundreds of readings, and an epoch lasts longer."""
 
 
 CLOCK: Final = "clock"
@@ -36,14 +37,14 @@ TICK: Final = timedelta(seconds=1)
 class PartitionSpec(NamedTuple):
     """A partition: its name, its fixed client id, and the topics that only it reads.
 
-    ``gather``: how long it waits for more messages after a batch that was smaller than ``full``. A chunk costs its
-    bucket about as much as hundreds of readings, so few readings a message want a longer wait.
+    ``gather``: how long it waits for more messages after a batch that was smaller than ``full``; few readings a message
+    want a longer wait.
     """
 
     name: str
     client_id: str
     filters: tuple[str, ...]
-    gather: timedelta = IDLE
+    gather: timedelta = GATHER
     full: int = 500
 
 

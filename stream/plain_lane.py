@@ -56,8 +56,16 @@ class _Sender:
     limits: clean.Limits
     ids: Mapping[str, int]
     timed: PlainColumns
-    untimed: PlainColumns
+    untimed: PlainColumns | None = None
     waiting: list[tuple[Message, PlainReading]] = field(default_factory=list)
+
+    def columns(self, ts: int | None) -> PlainColumns:
+        """Where a reading with or without a time goes; few gateways send both kinds."""
+        if ts is not None:
+            return self.timed
+        if self.untimed is None:
+            self.untimed = PlainColumns(self.address, once=False)
+        return self.untimed
 
 
 class PlainLane:
@@ -87,7 +95,7 @@ class PlainLane:
             if None in found or not earliest_ms <= at_ms <= latest_ms:
                 self._read_strictly(sender, message)
                 continue
-            columns = sender.untimed if reading.ts is None else sender.timed
+            columns = sender.columns(reading.ts)
             columns.messages.append(message)
             columns.times_ms.append(at_ms)
             columns.counts.append(len(found))
@@ -112,7 +120,9 @@ class PlainLane:
                     _add(sender, message, reading)
                 else:
                     sender.builder.strays.append(Stray(message, *_owner(sender), fault))
-            sender.builder.plain += [each for each in (sender.timed, sender.untimed) if each.messages]
+            sender.builder.plain += [
+                each for each in (sender.timed, sender.untimed) if each is not None and each.messages
+            ]
         self._senders = {}
 
     def _sender(self, topic: str, builders: dict[int, ChunkBuilder], limits: clean.Limits) -> _Sender:
@@ -129,9 +139,7 @@ class PlainLane:
             if self._known.is_backfill(address.tenant, address.gateway, ""):
                 limits = limits._replace(earliest_ms=0)
         builder = builders.setdefault(bucket, ChunkBuilder())
-        return _Sender(
-            address, builder, fault, limits, ids, PlainColumns(address, once=True), PlainColumns(address, once=False)
-        )  # fmt: skip
+        return _Sender(address, builder, fault, limits, ids, PlainColumns(address, once=True))
 
     def _address(self, topic: str) -> tuple[GatewayAddress, int]:
         cached = self._addresses.get(topic)
@@ -173,7 +181,7 @@ def _quick(payload: bytes) -> _Reading | None:
 
 
 def _add(sender: _Sender, message: Message, reading: PlainReading) -> None:
-    columns = sender.untimed if reading.ts is None else sender.timed
+    columns = sender.columns(reading.ts)
     columns.messages.append(message)
     columns.times_ms.append(message.received_ms if reading.ts is None else reading.ts)
     columns.counts.append(len(reading.values))
