@@ -11,6 +11,7 @@ from contracts import logs
 from deploy.bench.e2e import Plan, Result, run_e2e
 
 if TYPE_CHECKING:
+    from deploy.bench.compress import Result as CompressResult
     from deploy.bench.day import Result as DayResult
     from deploy.bench.detect import Result as DetectResult
     from deploy.bench.edge import EdgeResult
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from deploy.bench.query import Result as QueryResult
     from deploy.bench.soak import Result as SoakResult
     from deploy.bench.uplink import UplinkResult
+
+    Shown = CompressResult | DayResult | DetectResult | EdgeResult | FaultsResult | SoakResult | UplinkResult
 
 INCOMPLETE_EXIT: Final = 1
 
@@ -275,6 +278,27 @@ def soak(
         raise typer.Exit(INCOMPLETE_EXIT)
 
 
+@app.command()
+def compress(
+    *,
+    dsn: Annotated[str, typer.Option(help="TimescaleDB server on which to make a database for the run.")],
+    hours: Annotated[float, typer.Option(min=0.1, max=24, help="Length of the simulated day.")] = 24.0,
+    poll_s: Annotated[float, typer.Option(min=1, max=600, help="Seconds between polls of a shelf.")] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """A day of a store with 40 shelves: bytes on disk before and after TimescaleDB's columnstore."""
+    from deploy.bench.compress import Plan as CompressPlan  # noqa: PLC0415 - the other benchmarks need none of it
+    from deploy.bench.compress import run_compress  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    plan = CompressPlan(hours=hours, poll_s=poll_s, dsn=dsn)
+    result = run_compress(plan, say=lambda text: console.print(text, style="dim"))
+    if as_json:
+        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
+    else:
+        _show("bench compress", result)
+
+
 def _show_scenes(result: "InferResult") -> None:
     table = Table(title=f"bench infer: {result.seeds} shelves of {result.hours} h each")
     for name in ("scene", "true", "exact", "missed", "spurious", "delay p50", "delay p95", "us a sample"):
@@ -296,9 +320,7 @@ def _show_queries(result: "QueryResult") -> None:
     Console().print(table)
 
 
-def _show(
-    title: str, result: "Result | DayResult | DetectResult | EdgeResult | FaultsResult | SoakResult | UplinkResult"
-) -> None:
+def _show(title: str, result: "Result | Shown") -> None:
     table = Table(title=title, show_header=False)
     for name, value in msgspec.to_builtins(result).items():
         table.add_row(

@@ -1,5 +1,6 @@
 """Fixtures of the stream's tests: a real process between a real broker and a real PostgreSQL."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,8 +9,24 @@ import psycopg
 import pytest
 
 from deploy.local.ports import free_port
+from deploy.migrations import upgrade
+from tests.conformance.storage.conftest import new_database
 from tests.integration.stream.running import Device, Platform, connect_device
 from tests.services.brokers import BrokerHandle
+from tests.services.databases import clone
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """DSN of a fresh migrated database: on the server of TEST_STREAM_DSN when that is set, else as everywhere."""
+    server = os.environ.get("TEST_STREAM_DSN")
+    if server is None:
+        with clone(request.getfixturevalue("postgres_server")) as dsn:
+            yield dsn
+        return
+    with new_database(server) as dsn:
+        upgrade(dsn)
+        yield dsn
 
 
 @pytest.fixture
