@@ -190,7 +190,7 @@ def tail(
     ask.tail(ask.find_api(state, os.environ), site, as_json=json_)
 
 
-LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, newest first.")]
+LimitOption = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")]
 
 
 @app.command()
@@ -209,6 +209,18 @@ def events(*, limit: LimitOption = 100, json_: JsonOption = False, state: StateO
 def proposals(*, limit: LimitOption = 100, json_: JsonOption = False, state: StateOption = None) -> None:
     """Replenishment that the platform suggests."""
     _show("proposals", limit, state, as_json=json_)
+
+
+@app.command()
+def forecasts(*, limit: LimitOption = 100, json_: JsonOption = False, state: StateOption = None) -> None:
+    """What will be asked for on the days to come, by site, SKU and day."""
+    _show("forecasts", limit, state, as_json=json_)
+
+
+@app.command()
+def accuracy(*, limit: LimitOption = 100, json_: JsonOption = False, state: StateOption = None) -> None:
+    """How good the forecasts of each method were: RMSSE, bias and pinball loss."""
+    _show("forecast-accuracy", limit, state, as_json=json_)
 
 
 def _show(what: str, limit: int, state: Path | None, *, as_json: bool) -> None:

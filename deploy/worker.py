@@ -245,6 +245,7 @@ class Worker:
             ("reconcile_stock", "*/5 * * * *", self._reconcile_stock),
             ("expire_reservations", "* * * * *", self._expire_reservations),
             ("forget_answers", "23 * * * *", self._forget_answers),
+            ("forecast_demand", "40 19 * * *", self._forecast),
         )
         for name, cron, job in schedule:
             self._schedule(queue, name, cron, job)
@@ -321,6 +322,14 @@ class Worker:
         compared = channel.reconcile_stock(connection, _now())
         if compared.posted or compared.counts:
             log.info("stock_reconciled", shelves=compared.shelves, posted=compared.posted, counts=compared.counts)
+
+    def _forecast(self, connection: Connection) -> None:
+        # Two seconds and much memory to import, for a job of once a night.
+        from stream.nightly import forecast_demand  # noqa: PLC0415
+
+        done = forecast_demand(connection, _now())
+        if done.series:
+            log.info("demand_forecast", series=done.series, policies=done.policies)
 
     def _read_tier(self) -> Tier:
         with storage.connect(self._dsn, application="shelfpulse worker") as connection:

@@ -15,6 +15,7 @@ from platform_api import health
 from platform_api.anomalies.routes import router as anomalies_router
 from platform_api.catalogue.list_routes import router as price_lists_router
 from platform_api.catalogue.routes import router as catalogue_router
+from platform_api.demand.routes import router as demand_router
 from platform_api.devices.claim_routes import open_router as redeem_router
 from platform_api.devices.claim_routes import router as claims_router
 from platform_api.devices.command_routes import router as commands_router
@@ -51,6 +52,7 @@ TAGS: Final = [
     {"name": "anomalies", "description": "What seems wrong, with its evidence"},
     {"name": "replenishment", "description": "Suggested refills"},
     {"name": "sales", "description": "What the tills sold"},
+    {"name": "demand", "description": "What will be asked for, and how good forecasts were"},
     {"name": "devices", "description": "Sites, gateways, devices and their series"},
     {
         "name": "gateways",
@@ -140,6 +142,7 @@ def _mount(app: FastAPI) -> None:
         anomalies_router,
         replenishment_router,
         sales_router,
+        demand_router,
         devices_router,
         claims_router,
         commands_router,

@@ -27,6 +27,8 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "anomalies": ("detected", "kind", "site", "place", "severity", "state"),
     "events": ("time", "site", "slot", "sku", "kind", "units", "on_shelf"),
     "proposals": ("created", "site", "sku", "units", "state"),
+    "forecasts": ("day", "site", "sku", "method", "mean", "q50", "q80", "q95"),
+    "forecast-accuracy": ("site", "sku", "method", "chosen", "days", "rmsse", "bias", "pinball"),
 }
 _PLACES: Final = ("series", "slot", "device", "gateway")
 

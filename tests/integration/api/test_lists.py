@@ -7,7 +7,10 @@ from fastapi.testclient import TestClient
 from tests.integration.api.conftest import token_of
 from tests.integration.api.world import READINGS, UNIT_G, World, add_event
 
-LISTS = ("sites", "gateways", "devices", "series", "shelf-positions", "events", "anomalies", "proposals", "pos-sales")
+LISTS = (
+    "sites", "gateways", "devices", "series", "shelf-positions", "events", "anomalies", "proposals", "pos-sales",
+    "forecasts", "forecast-accuracy",
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -156,6 +156,10 @@ def _site(connection: psycopg.Connection, tenant: str, site: str, org: str, now:
            VALUES (%(tenant)s, %(site)s, 'tea', 8, 24)""",
         """INSERT INTO shelf_position (tenant_id, gateway_id, slot_id, site_id, sku, on_shelf, as_of)
            VALUES (%(tenant)s, %(gateway)s, %(slot)s, %(site)s, 'tea', 12, %(now)s)""",
+        """INSERT INTO demand_forecast (tenant_id, site_id, sku, version, day, method, mean, q50, q80, q95)
+           VALUES (%(tenant)s, %(site)s, 'tea', '2026-01-05', '2026-01-06', 'smooth', 3, 3, 4, 6)""",
+        """INSERT INTO forecast_accuracy (tenant_id, site_id, sku, version, method, chosen, days, rmsse)
+           VALUES (%(tenant)s, %(site)s, 'tea', '2026-01-05', 'smooth', true, 28, 0.8)""",
         """INSERT INTO pos_sale (tenant, site, sku, units, sold_at, receipt, line)
            VALUES (%(tenant)s, %(site)s, 'tea', 1, %(now)s, 'r-0', 1)""",
     ):

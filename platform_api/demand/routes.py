@@ -1,0 +1,72 @@
+"""GET /v1/forecasts and /v1/forecast-accuracy."""
+
+from datetime import date
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from platform_api.demand import queries
+from platform_api.demand.models import Accuracy, Forecast
+from platform_api.kit.auth import Caller
+from platform_api.kit.db import Tx
+from platform_api.kit.errors import COMMON_RESPONSES
+from platform_api.kit.filters import Name, SkuName
+from platform_api.kit.paging import Listing, Paging
+
+router = APIRouter(tags=["demand"], responses=COMMON_RESPONSES)
+
+Version = Annotated[date | None, Query(description="Made on this day; the newest unless told")]
+
+
+@router.get("/v1/forecasts", summary="List forecasts of demand")
+def list_forecasts(
+    caller: Caller, tx: Tx, page: Paging, site: Name = None, sku: SkuName = None, version: Version = None
+) -> Listing[Forecast]:
+    """What each site will be asked for on the days to come, by site, SKU and day."""
+    last = page.after("forecasts", tuple[str, str, date]) or (None, None, None)
+    rows = tx.execute(
+        queries.FORECASTS,
+        {
+            **caller.scope,
+            "site": site,
+            "sku": sku,
+            "version": version,
+            "after_site": last[0],
+            "after_sku": last[1],
+            "after_day": last[2],
+            "limit": page.limit + 1,
+        },
+    ).fetchall()
+    return page.listing(
+        "forecasts",
+        rows,
+        key=lambda row: (row["site"], row["sku"], row["day"]),
+        item=lambda row: Forecast(**row),
+    )
+
+
+@router.get("/v1/forecast-accuracy", summary="List how good forecasts were")
+def list_accuracy(
+    caller: Caller, tx: Tx, page: Paging, site: Name = None, sku: SkuName = None, version: Version = None
+) -> Listing[Accuracy]:
+    """Every method's figures for every site and SKU, the chosen one marked."""
+    last = page.after("forecast-accuracy", tuple[str, str, str]) or (None, None, None)
+    rows = tx.execute(
+        queries.ACCURACY,
+        {
+            **caller.scope,
+            "site": site,
+            "sku": sku,
+            "version": version,
+            "after_site": last[0],
+            "after_sku": last[1],
+            "after_method": last[2],
+            "limit": page.limit + 1,
+        },
+    ).fetchall()
+    return page.listing(
+        "forecast-accuracy",
+        rows,
+        key=lambda row: (row["site"], row["sku"], row["method"]),
+        item=lambda row: Accuracy(**row),
+    )

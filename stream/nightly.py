@@ -1,0 +1,178 @@
+"""The night's work on demand, around the pure ``stream.demand``: read sales, store forecasts, refresh policies.
+
+A plain function on a connection in autocommit mode; a night that is repeated replaces its own results.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from stream.demand.days import DailyDemand, Day, Key, daily_demand, day_at
+from stream.demand.night import POLICY_DAYS_MIN, Night, forecast_night, stock_policy
+from stream.storage import Connection
+
+HISTORY_DAYS: Final = 400
+KEPT_VERSIONS_DAYS: Final = 90
+NIGHT_LOCK: Final = 0x5348_454C_4634
+"""Advisory lock: one process works on a night."""
+
+TRY_LOCK: Final = "SELECT pg_try_advisory_lock(%(key)s)"
+UNLOCK: Final = "SELECT pg_advisory_unlock(%(key)s)"
+
+TILLS: Final = """
+SELECT p.tenant, p.site, p.sku, (p.sold_at AT TIME ZONE s.timezone)::date AS day, sum(p.units)::int
+FROM pos_sale p JOIN site s ON s.tenant_id = p.tenant AND s.site_id = p.site
+WHERE p.sold_at >= %(since)s AND p.sold_at < %(now)s
+GROUP BY 1, 2, 3, 4
+"""
+# What lay on all slots of a SKU after each event, as a staircase: the days on which it came to nothing are censored.
+SHELVES: Final = """
+WITH step AS (
+    SELECT e.tenant_id, e.site_id, e.sku, e.gateway_id, e.slot_id, e.time, e.lane_seq, e.kind, e.units,
+           e.on_shelf - lag(e.on_shelf, 1, 0) OVER slot AS change
+    FROM shelf_event e
+    WHERE e.time >= %(since)s AND e.time < %(now)s AND e.sku <> ''
+    WINDOW slot AS (PARTITION BY e.tenant_id, e.gateway_id, e.slot_id ORDER BY e.time, e.lane_seq)
+), stair AS (
+    SELECT *, sum(coalesce(change, 0)) OVER (
+        PARTITION BY tenant_id, site_id, sku ORDER BY time, gateway_id, slot_id, lane_seq
+    ) AS total
+    FROM step
+)
+SELECT t.tenant_id, t.site_id, t.sku, (t.time AT TIME ZONE s.timezone)::date AS day,
+       coalesce(-sum(t.units) FILTER (WHERE t.kind IN ('sale', 'put_back')), 0)::int,
+       bool_or(t.total <= 0),
+       (array_agg(t.total ORDER BY t.time DESC, t.lane_seq DESC))[1] <= 0
+FROM stair t JOIN site s USING (tenant_id, site_id)
+GROUP BY 1, 2, 3, 4
+"""
+FORGET: Final = """
+DELETE FROM demand_forecast WHERE version < %(before)s OR version = %(version)s
+"""
+ADD_FORECAST: Final = """
+INSERT INTO demand_forecast (tenant_id, site_id, sku, version, day, method, mean, q50, q80, q95)
+VALUES (%(tenant)s, %(site)s, %(sku)s, %(version)s, %(day)s, %(method)s, %(mean)s, %(q50)s, %(q80)s, %(q95)s)
+"""
+FORGET_SCORES: Final = "DELETE FROM forecast_accuracy WHERE version < %(before)s OR version = %(version)s"
+ADD_SCORE: Final = """
+INSERT INTO forecast_accuracy (tenant_id, site_id, sku, version, method, chosen, days, rmsse, bias, pinball)
+VALUES (%(tenant)s, %(site)s, %(sku)s, %(version)s, %(method)s, %(chosen)s, %(days)s, %(rmsse)s, %(bias)s,
+        %(pinball)s)
+"""
+ROOM: Final = """
+SELECT t.tenant_id, t.site_id, t.sku, sum(t.capacity)::int, k.pack_units
+FROM slot t JOIN sku k USING (tenant_id, sku)
+GROUP BY 1, 2, 3, 5
+"""
+# Only policies that nobody has taken into the own hands. An equal row is left alone: each change wakes the stream.
+REFRESH_POLICY: Final = """
+UPDATE stock_policy SET reorder_point = %(reorder_point)s, target = %(target)s, updated_at = %(now)s
+WHERE tenant_id = %(tenant)s AND site_id = %(site)s AND sku = %(sku)s AND tuned_nightly
+  AND (reorder_point, target) IS DISTINCT FROM (%(reorder_point)s, %(target)s)
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a night did."""
+
+    series: int = 0
+    policies: int = 0
+
+
+def forecast_demand(connection: Connection, now: datetime) -> Done:
+    """Forecast every (site, SKU) that sold, score the methods, and refresh the stock policies that may be.
+
+    ``now`` (aware UTC) names the version, by its day. Nothing happens while another process works on a night.
+    """
+    if not _scalar(connection, TRY_LOCK):
+        return Done()
+    try:
+        demand = _read(connection, now)
+        if demand is None:
+            return Done()
+        night = forecast_night(demand)
+        with connection.transaction():
+            _store(connection, demand, night, now)
+            policies = _refresh_policies(connection, demand, night, now)
+        return Done(len(demand.keys), policies)
+    finally:
+        _scalar(connection, UNLOCK)
+
+
+def _read(connection: Connection, now: datetime) -> DailyDemand | None:
+    bounds = {"since": now - timedelta(days=HISTORY_DAYS), "now": now}
+    tills = [_day(row) for row in connection.execute(TILLS, bounds)]
+    shelves = [_day(row) for row in connection.execute(SHELVES, bounds)]
+    return daily_demand(shelves, tills, now.date())
+
+
+def _day(row: tuple[Any, ...]) -> Day:
+    return Day(Key(*row[:3]), *row[3:])
+
+
+def _store(connection: Connection, demand: DailyDemand, night: Night, now: datetime) -> None:
+    version = now.date()
+    old = {"before": version - timedelta(days=KEPT_VERSIONS_DAYS), "version": version}
+    connection.execute(FORGET, old)
+    connection.execute(FORGET_SCORES, old)
+    first = demand.units.shape[1]
+    _many(
+        connection,
+        ADD_FORECAST,
+        (
+            _place(key)
+            | {
+                "version": version,
+                "day": day_at(demand.first_day, first + ahead),
+                "method": night.methods[series],
+                **dict(zip(("mean", "q50", "q80", "q95"), map(float, values), strict=True)),
+            }
+            for series, key in enumerate(demand.keys)
+            for ahead, values in enumerate(night.ahead[series])
+        ),
+    )
+    _many(
+        connection,
+        ADD_SCORE,
+        (
+            _place(key) | {"version": version} | {name: _known(value) for name, value in score._asdict().items()}
+            for key, scores in zip(demand.keys, night.scores, strict=True)
+            for score in scores
+        ),
+    )
+
+
+def _refresh_policies(connection: Connection, demand: DailyDemand, night: Night, now: datetime) -> int:
+    room = {Key(*row[:3]): (row[3], row[4]) for row in connection.execute(ROOM)}
+    changed = 0
+    for series, key in enumerate(demand.keys):
+        if key not in room or demand.known[series].sum() < POLICY_DAYS_MIN:
+            continue
+        policy = stock_policy(night.ahead[series], *room[key])
+        if policy is not None:
+            parameters = _place(key) | policy._asdict() | {"now": now}
+            changed += connection.execute(REFRESH_POLICY, parameters).rowcount
+    return changed
+
+
+def _many(connection: Connection, query: str, rows: Iterable[dict[str, Any]]) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany(query.encode(), list(rows))
+
+
+def _place(key: Key) -> dict[str, Any]:
+    return {"tenant": key.tenant, "site": key.site, "sku": key.sku}
+
+
+def _known(value: object) -> object:
+    """NULL for what is not defined."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _scalar(connection: Connection, query: str) -> object:
+    row = connection.execute(query.encode(), {"key": NIGHT_LOCK}).fetchone()
+    assert row is not None
+    return row[0]

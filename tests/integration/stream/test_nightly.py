@@ -1,0 +1,97 @@
+"""A night on a real database: forecasts with a version, accuracy, and policies that nobody has taken over."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from stream.nightly import Done, forecast_demand
+from tests.integration.api import world as worlds
+
+NOW = datetime(2026, 3, 2, 19, 40, tzinfo=UTC)
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
+    worlds.seed(database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DELETE FROM shelf_event")
+        connection.execute("DELETE FROM pos_sale")
+        connection.execute("DELETE FROM demand_forecast")
+        connection.execute("DELETE FROM forecast_accuracy")
+        yield connection
+
+
+def sell(connection: psycopg.Connection[Any], days: int, units: int = 5) -> None:
+    """Units sold at acme's east-1 on each of the days before NOW, by a till, at noon of the site."""
+    for day in range(1, days + 1):
+        connection.execute(
+            """INSERT INTO pos_sale (tenant, site, sku, units, sold_at, receipt, line)
+               VALUES ('acme', 'east-1', 'tea', %s, %s, %s, 1)""",
+            (units, NOW.replace(hour=4) - timedelta(days=day), f"day-{day}"),
+        )
+
+
+def policy(connection: psycopg.Connection[Any], tenant: str = "acme") -> Any:
+    return connection.execute(
+        "SELECT reorder_point, target FROM stock_policy WHERE tenant_id = %s AND site_id = 'east-1'", (tenant,)
+    ).fetchone()
+
+
+def test_a_night_stores_forecasts_scores_and_the_policy_of_what_sold(connection: psycopg.Connection[Any]) -> None:
+    sell(connection, 40)
+    before = policy(connection, "bravo")
+    assert forecast_demand(connection, NOW) == Done(series=1, policies=1)
+    rows = connection.execute(
+        "SELECT site_id, version, min(day), count(*), avg(mean) FROM demand_forecast GROUP BY site_id, version"
+    )
+    ((site, version, first, count, mean),) = rows.fetchall()
+    assert (site, version, first, count) == ("east-1", NOW.date(), NOW.date(), 14)
+    assert mean == pytest.approx(5, rel=0.2)
+    chosen = connection.execute("SELECT method, days, bias FROM forecast_accuracy WHERE chosen").fetchall()
+    assert len(chosen) == 1
+    assert chosen[0][1] == 28
+    assert abs(chosen[0][2]) < 1
+    reorder_point, target = policy(connection)
+    assert 10 <= reorder_point < target <= 24
+    assert policy(connection, "bravo") == before
+
+
+def test_a_night_that_is_repeated_replaces_its_own_results(connection: psycopg.Connection[Any]) -> None:
+    sell(connection, 40)
+    forecast_demand(connection, NOW)
+    assert forecast_demand(connection, NOW + timedelta(hours=1)) == Done(series=1, policies=0)
+    assert connection.execute("SELECT count(*) FROM demand_forecast").fetchone() == (14,)
+
+
+def test_a_policy_in_somebodys_own_hands_and_a_short_history_are_left_alone(
+    connection: psycopg.Connection[Any],
+) -> None:
+    sell(connection, 20)
+    assert forecast_demand(connection, NOW) == Done(series=1, policies=0)
+    sell_more = "UPDATE pos_sale SET sold_at = sold_at - interval '1 year' WHERE receipt = 'day-20'"
+    connection.execute(sell_more)
+    connection.execute("UPDATE stock_policy SET tuned_nightly = false")
+    assert forecast_demand(connection, NOW) == Done(series=1, policies=0)
+    assert policy(connection) == (8, 24)
+
+
+def test_a_night_without_sales_does_nothing(connection: psycopg.Connection[Any]) -> None:
+    assert forecast_demand(connection, NOW) == Done()
+
+
+def test_shelves_are_read_where_no_till_tells_and_empty_days_do_not_lower_the_forecast(
+    connection: psycopg.Connection[Any],
+) -> None:
+    for day in range(40, 0, -1):
+        empty = day <= 10
+        at = NOW.replace(hour=4) - timedelta(days=day)
+        for event, units, left in ((f"r{day}", 6, 6), (f"s{day}", -6, 0)) if not empty else ():
+            worlds.add_event(connection, "acme", "east-1", event, units, left, at=at + timedelta(seconds=units < 0))
+    # The last sale emptied the shelf for good: the ten days since say nothing about demand.
+    assert forecast_demand(connection, NOW).series == 1
+    row = connection.execute("SELECT avg(mean) FROM demand_forecast").fetchone()
+    assert row is not None
+    assert row[0] > 4
