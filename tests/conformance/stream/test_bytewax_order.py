@@ -1,5 +1,6 @@
 """What we rely on in Bytewax, and its documentation does not promise: when the source may acknowledge."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def calls(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
     return called
 
 
-def test_an_epoch_is_committed_between_its_seal_and_the_next_batch(calls: list[str]) -> None:
+def assert_committed_in_between(calls: list[str]) -> None:
     epochs = " ".join(calls).split("seal")
     assert len(epochs) == EPOCHS + 1
     assert "commit" not in epochs[0]
@@ -110,7 +111,7 @@ def test_an_epoch_is_committed_between_its_seal_and_the_next_batch(calls: list[s
         assert called.count("commit") == 1
 
 
-def test_every_write_of_an_epoch_comes_before_its_commit(calls: list[str]) -> None:
+def assert_written_before_committed(calls: list[str]) -> None:
     pending = 0
     for call in calls:
         if call == "next":
@@ -120,6 +121,36 @@ def test_every_write_of_an_epoch_comes_before_its_commit(calls: list[str]) -> No
         elif call == "commit":
             # The last call of next_batch aborts; all others emitted one item, and all of them were written.
             assert pending == 0
+
+
+def test_an_epoch_is_committed_between_its_seal_and_the_next_batch(calls: list[str]) -> None:
+    assert_committed_in_between(calls)
+
+
+def test_every_write_of_an_epoch_comes_before_its_commit(calls: list[str]) -> None:
+    assert_written_before_committed(calls)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "check"),
+    [
+        ("next write seal next commit", assert_committed_in_between),
+        ("next write commit seal", assert_committed_in_between),
+        ("next write seal", assert_committed_in_between),
+        ("next write seal commit commit", assert_committed_in_between),
+        ("next seal commit write", assert_written_before_committed),
+    ],
+)
+def test_another_order_would_be_seen(epoch: str, check: Callable[[list[str]], None]) -> None:
+    """What a release of Bytewax with another order would show to the tests above."""
+    with pytest.raises(AssertionError):
+        check([*(epoch.split() * EPOCHS), "next"])
+
+
+def test_the_order_that_we_rely_on_passes() -> None:
+    calls = [*(["next", "write", "seal", "commit"] * EPOCHS), "next"]
+    assert_committed_in_between(calls)
+    assert_written_before_committed(calls)
 
 
 def test_an_abort_from_next_batch_ends_without_an_error_and_drops_nothing_sealed(calls: list[str]) -> None:
