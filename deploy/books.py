@@ -2,6 +2,7 @@
 
 I3  opening + sum of movements = on hand for each SKU and location, every move sums to 0, and the projection (balances,
     lots, reservations) equals the ledger
+I5  every unit of money on an order is explained by lines and adjustments, and what is owed by entries
 """
 
 from collections.abc import Iterator
@@ -55,6 +56,52 @@ RESERVED: Final = """
 """
 
 
+ORDER_COUNT: Final = "SELECT count(*) FROM sales_order"
+TOTALS: Final = """
+    SELECT o.tenant_id, o.order_id::text, o.total_minor, coalesce(l.net, 0) + coalesce(a.amount, 0)
+    FROM sales_order o
+    LEFT JOIN (SELECT tenant_id, order_id, sum(net_minor) AS net FROM order_line GROUP BY 1, 2) l
+           USING (tenant_id, order_id)
+    LEFT JOIN (SELECT tenant_id, order_id, sum(amount_minor) AS amount FROM order_adjustment GROUP BY 1, 2) a
+           USING (tenant_id, order_id)
+    WHERE o.total_minor <> coalesce(l.net, 0) + coalesce(a.amount, 0) ORDER BY 1, 2
+"""
+UNEXPLAINED: Final = """
+    SELECT tenant_id, order_id::text, line_no, net_minor FROM order_line
+    WHERE net_minor <> packs * unit_price_minor
+       OR (explanation ->> 'unit_price_minor')::bigint IS DISTINCT FROM unit_price_minor
+    ORDER BY 1, 2, 3
+"""
+INVOICED: Final = """
+    WITH billed AS (
+        SELECT tenant_id, order_id, sum(invoiced_minor) AS amount FROM order_line GROUP BY 1, 2
+    ), entries AS (
+        SELECT tenant_id, order_id, sum(amount_minor) AS amount FROM ar_entry WHERE kind = 'invoice' GROUP BY 1, 2
+    )
+    SELECT tenant_id, order_id::text, coalesce(b.amount, 0), coalesce(e.amount, 0)
+    FROM billed b FULL JOIN entries e USING (tenant_id, order_id)
+    WHERE coalesce(b.amount, 0) <> coalesce(e.amount, 0) ORDER BY 1, 2
+"""
+ACCOUNTS: Final = """
+    WITH entries AS (
+        SELECT tenant_id, org_id, currency,
+               coalesce(sum(amount_minor) FILTER (WHERE kind <> 'deposit'), 0) AS receivable,
+               coalesce(-sum(amount_minor) FILTER (WHERE kind = 'deposit'), 0) AS deposit
+        FROM ar_entry GROUP BY 1, 2, 3
+    ), orders AS (
+        SELECT tenant_id, org_id, currency, sum(committed_minor) AS committed FROM sales_order GROUP BY 1, 2, 3
+    )
+    SELECT tenant_id, org_id, currency, c.receivable_minor, coalesce(e.receivable, 0), c.deposit_minor,
+           coalesce(e.deposit, 0), c.committed_minor, coalesce(o.committed, 0)
+    FROM credit_account c
+    LEFT JOIN entries e USING (tenant_id, org_id, currency)
+    LEFT JOIN orders o USING (tenant_id, org_id, currency)
+    WHERE (c.receivable_minor, c.deposit_minor, c.committed_minor)
+       <> (coalesce(e.receivable, 0), coalesce(e.deposit, 0), coalesce(o.committed, 0))
+    ORDER BY 1, 2, 3
+"""
+
+
 def prove_stock(snapshot: Connection) -> Iterator[Broken]:
     """I3: the ledger sums to 0 move by move, and to what the projection says place by place."""
     for tenant, move, sku, units, value in snapshot.execute(UNBALANCED):
@@ -69,3 +116,20 @@ def prove_stock(snapshot: Connection) -> Iterator[Broken]:
         yield Broken("I3", f"{tenant}/{place}/{sku}", f"moves of lot {lot} sum to {units}, kept are {kept}")
     for tenant, place, sku, held, reserved in snapshot.execute(RESERVED):
         yield Broken("I3", f"{tenant}/{place}/{sku}", f"{held} units are held by reservations, {reserved} are counted")
+
+
+def prove_money(snapshot: Connection) -> Iterator[Broken]:
+    """I5: totals equal lines and adjustments, prices their explanations, and accounts the entries behind them."""
+    for tenant, order, total, explained in snapshot.execute(TOTALS):
+        yield Broken("I5", f"{tenant}/{order}", f"the total is {total}, lines and adjustments sum to {explained}")
+    for tenant, order, line, net in snapshot.execute(UNEXPLAINED):
+        yield Broken("I5", f"{tenant}/{order}", f"the net {net} of line {line} is not what its price explains")
+    for tenant, order, billed, noted in snapshot.execute(INVOICED):
+        yield Broken("I5", f"{tenant}/{order}", f"{billed} is invoiced by its lines, {noted} by the receivables")
+    for tenant, org, currency, *sums in snapshot.execute(ACCOUNTS):
+        receivable, owed, deposit, paid, committed, ordered = sums
+        yield Broken(
+            "I5",
+            f"{tenant}/{org}/{currency}",
+            f"receivable {receivable} of {owed}, deposit {deposit} of {paid}, committed {committed} of {ordered}",
+        )

@@ -28,6 +28,7 @@ TITLES: Final = {
     "I2": "what was sent is what is stored",
     "I3": "moves of stock sum to what is on hand, transfers to 0",
     "I4": "one live proposal for each site and SKU",
+    "I5": "every unit of money on an order is explained by lines and adjustments",
 }
 
 app = typer.Typer(help="Prove that nothing was lost and nothing is there twice.")
@@ -56,7 +57,7 @@ def main(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
-    """Prove the invariants I1 to I4. Exits with 1 when one is broken, and names the rows."""
+    """Prove the invariants I1 to I5. Exits with 1 when one is broken, and names the rows."""
     read = [ledgers.read(file) for file in ledger or ()]
     accounts = [account for each in read for account in each.accounts]
     chains = [chain for each in read for chain in each.chains]
@@ -87,8 +88,9 @@ def verify(dsn: str, accounts: Iterable[Account] = (), chains: Iterable[GatewayL
             *proofs.bounded(readings.prove(snapshot)),
             *proofs.bounded(books.prove_stock(snapshot)),
             *proofs.bounded(proofs.prove_proposals(snapshot)),
+            *proofs.bounded(books.prove_money(snapshot)),
         ]
-        counted = (proofs.LANE_COUNT, proofs.BATCH_COUNT, proofs.PROPOSAL_COUNT, books.ENTRY_COUNT)
+        counted = (proofs.LANE_COUNT, proofs.BATCH_COUNT, proofs.PROPOSAL_COUNT, books.ENTRY_COUNT, books.ORDER_COUNT)
         rows = readings.rows + sum(proofs.count(snapshot, query) for query in counted)
         snapshot.execute(b"ROLLBACK")
     names = {one.invariant for one in broken}

@@ -244,6 +244,7 @@ class Worker:
             ("book_stock", "* * * * * */5", self._book_stock),
             ("reconcile_stock", "*/5 * * * *", self._reconcile_stock),
             ("expire_reservations", "* * * * *", self._expire_reservations),
+            ("allocate_back_orders", "* * * * * */15", self._allocate),
             ("forget_answers", "23 * * * *", self._forget_answers),
             ("forecast_demand", "40 19 * * *", self._forecast),
         )
@@ -314,6 +315,9 @@ class Worker:
 
     def _expire_reservations(self, connection: Connection) -> None:
         channel.expire_reservations(connection, _now())
+
+    def _allocate(self, connection: Connection) -> None:
+        channel.allocate_back_orders(connection, _now())
 
     def _forget_answers(self, connection: Connection) -> None:
         channel.forget_answers(connection)

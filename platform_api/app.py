@@ -21,6 +21,9 @@ from platform_api.devices.claim_routes import router as claims_router
 from platform_api.devices.command_routes import router as commands_router
 from platform_api.devices.config_routes import router as configs_router
 from platform_api.devices.routes import router as devices_router
+from platform_api.finance.routes import router as finance_router
+from platform_api.flows.order_routes import router as orders_router
+from platform_api.flows.shipping_routes import router as shipping_router
 from platform_api.inventory.routes import router as inventory_router
 from platform_api.kit import db, errors
 from platform_api.kit.auth import BEARER, COOKIE, principal
@@ -32,6 +35,8 @@ from platform_api.live.hub import Hub
 from platform_api.live.listener import listen
 from platform_api.live.reader import reader
 from platform_api.live.routes import router as live_router
+from platform_api.logistics.routes import open_router as carriers_open_router
+from platform_api.logistics.routes import router as logistics_router
 from platform_api.pages import routes as page_routes
 from platform_api.pages.rendering import STATIC
 from platform_api.replenishment.routes import router as replenishment_router
@@ -63,6 +68,9 @@ TAGS: Final = [
         "name": "stock",
         "description": "What is where by the books, what moves it, and where shelves show something else",
     },
+    {"name": "orders", "description": "From a cart to units that are held for it"},
+    {"name": "logistics", "description": "What left, where it is, and who signed for it"},
+    {"name": "finance", "description": "What dealers owe, and may still order"},
     {"name": "tenancy", "description": "Who asks, who may, and who changed what"},
     {"name": "health", "description": "For orchestrators"},
 ]
@@ -132,6 +140,7 @@ def _mount(app: FastAPI) -> None:
     app.include_router(health.router)
     app.include_router(tenancy_routes.open_router)
     app.include_router(redeem_router)
+    app.include_router(carriers_open_router)
     app.include_router(page_routes.open_router)
     # Everything else asks for a credential here, once, so that no route can forget to.
     guarded = [Depends(BEARER), Depends(COOKIE), Depends(principal, scope="function")]
@@ -152,6 +161,10 @@ def _mount(app: FastAPI) -> None:
         stock_router,
         moves_router,
         counts_router,
+        finance_router,
+        orders_router,
+        logistics_router,
+        shipping_router,
         tenancy_routes.router,
         administration_router,
         page_routes.router,

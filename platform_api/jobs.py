@@ -10,6 +10,7 @@ from typing import Any, cast
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
+from platform_api.flows import ordering
 from platform_api.kit import idempotency
 from platform_api.stock import booking, reconciling, reserving
 
@@ -39,6 +40,11 @@ def expire_reservations(connection: psycopg.Connection[Any], now: datetime) -> i
     rows = _dicts(connection)
     with rows.transaction():
         return reserving.expire(rows, now)
+
+
+def allocate_back_orders(connection: psycopg.Connection[Any], now: datetime) -> int:
+    """Hold units that have come for orders that wait for them; returns how many orders were looked at."""
+    return ordering.allocate_back_orders(_dicts(connection), now)
 
 
 def forget_answers(connection: psycopg.Connection[Any]) -> int:

@@ -37,3 +37,10 @@ def transfer_legs(tx: Connection, tenant_id: str, route: Route, units: dict[str,
         for lot_id, taken in pick_lots(lots, wanted, route.today or date.min):
             legs += [Leg(route.source, sku, -taken, lot_id), Leg(route.target, sku, taken, lot_id)]
     return legs
+
+
+LOTS_OF_MOVE = """
+SELECT e.lot_id, sum(e.units)::int AS units FROM stock_entry e JOIN stock_move m USING (tenant_id, move_id)
+WHERE e.tenant_id = %(tenant_id)s AND m.reference = %(reference)s AND e.sku = %(sku)s AND e.units > 0
+GROUP BY e.lot_id ORDER BY e.lot_id NULLS LAST
+"""

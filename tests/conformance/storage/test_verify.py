@@ -115,7 +115,7 @@ def said(report: Report) -> str:
 def test_proper_commits_hold(ledger: Store) -> None:
     report = verify(ledger.dsn, [account()])
     assert report.ok, said(report)
-    assert report.invariants == {"I1": True, "I2": True, "I4": True}
+    assert report.invariants == {"I1": True, "I2": True, "I3": True, "I4": True, "I5": True}
     assert report.readings == 2 * READINGS
     assert report.rows_checked == 2 * READINGS + 2 + 2 * EPOCHS + 1
 
@@ -335,7 +335,7 @@ def test_the_command_exits_with_1_and_prints_what_is_broken(ledger: Store) -> No
     assert result.exit_code == 1
     report = json.loads(result.stdout)
     assert report["ok"] is False
-    assert report["invariants"] == {"I1": True, "I2": False, "I4": True}
+    assert report["invariants"] == {"I1": True, "I2": False, "I3": True, "I4": True, "I5": True}
     assert report["broken"][0]["where"] == "acme/gw-a/2026-05-01"
 
 

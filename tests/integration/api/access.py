@@ -11,6 +11,8 @@ ALL: Final = frozenset(Role)
 HQ: Final = frozenset({Role.HQ})
 AUDITORS: Final = frozenset({Role.HQ, Role.AUDITOR})
 STAFF: Final = frozenset({Role.HQ, Role.OPS, Role.AUDITOR})
+FINANCE: Final = frozenset({Role.HQ, Role.OPS, Role.AUDITOR, Role.DEALER})
+BUYERS: Final = ALL - {Role.AUDITOR}
 OPERATORS: Final = frozenset({Role.HQ, Role.OPS})
 DECIDERS: Final = frozenset({Role.HQ, Role.OPS, Role.DEALER, Role.STORE})
 
@@ -86,6 +88,25 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "GET /v1/recon-cases": ALL,
     "GET /v1/stock-periods": ALL,
     "POST /v1/stock-periods": HQ,
+    "GET /v1/credit-accounts": FINANCE,
+    "PUT /v1/orgs/{org}/credit": HQ,
+    "POST /v1/payments": HQ,
+    "GET /v1/receivables": FINANCE,
+    "POST /v1/quotes": BUYERS,
+    "GET /v1/orders": ALL,
+    "GET /v1/orders/{order_id}": ALL,
+    "POST /v1/orders": BUYERS,
+    "PUT /v1/orders/{order_id}": BUYERS,
+    "POST /v1/orders/{order_id}:submit": BUYERS,
+    "POST /v1/orders/{order_id}:approve": OPERATORS,
+    "POST /v1/orders/{order_id}:override": HQ,
+    "POST /v1/orders/{order_id}:cancel": BUYERS,
+    "POST /v1/orders/{order_id}/shipments": OPERATORS,
+    "GET /v1/carriers": ALL,
+    "POST /v1/carriers": HQ,
+    "GET /v1/shipments": ALL,
+    "GET /v1/shipments/{shipment_id}": ALL,
+    "POST /v1/shipments/{shipment_id}:deliver": BUYERS,
     "GET /v1/orgs": ALL,
     "GET /v1/orgs/{org}": ALL,
     "POST /v1/orgs": HQ,

@@ -22,6 +22,7 @@ OPEN = {
     ("POST", "/login"),
     ("POST", "/v1/auth/token"),
     ("POST", "/v1/claims:redeem"),
+    ("POST", "/v1/carrier-events/{tenant}/{carrier}"),
 }
 """What anybody may ask. /static is a mount without secrets; the answer of /session/resume is a redirect."""
 NAMES = ("gateway", "slot", "org", "sku", "list_id")
@@ -45,6 +46,12 @@ BODIES_OF: dict[str, Any] = {
     "PUT /v1/orgs/{org}/entitlements": {"skus": {"*": True}},
     "PUT /v1/skus/{sku}": {"name_en": "x", "unit_weight_g": 1},
     "PUT /v1/counts/{count_id}/lines": {"lines": [{"sku": "tea", "counted": 1}]},
+    "PUT /v1/orgs/{org}/credit": {"limit": {"amount": "1.00", "currency": "CNY"}},
+    "PUT /v1/orders/{order_id}": {"ship_to": "east-1", "lines": [{"sku": "tea", "packs": 1}]},
+    "POST /v1/orders/{order_id}:override": {"reason": "because"},
+    "POST /v1/orders/{order_id}:cancel": {"reason": "because"},
+    "POST /v1/orders/{order_id}/shipments": {"carrier": "van"},
+    "POST /v1/shipments/{shipment_id}:deliver": {"signer": "Somebody", "at": "2026-01-05T08:00:00Z"},
     "PUT /v1/price-lists/{list_id}": {"name": "x", "level": "default"},
     "PUT /v1/users/{user_id}": {"role": "ops", "name": "x"},
 }
@@ -147,7 +154,7 @@ def test_another_tenants_things_do_not_exist(application: FastAPI, anonymous: Te
     asked = [
         (method, path.format(**theirs.names), BODIES_OF.get(f"{method} {path}"))
         for method, path in routes(application)
-        if "{" in path
+        if "{" in path and (method, path) not in OPEN
     ]
     asked += [
         ("GET", f"/v1/gateways/gw-east-1/commands/{theirs.command}", None),
@@ -183,7 +190,7 @@ def test_every_route_of_the_document_says_what_it_does(application: FastAPI) -> 
         for method, operation in operations.items():
             assert operation["summary"], path
             assert operation["tags"], path
-            if path not in {"/healthz", "/v1/auth/token", "/v1/claims:redeem"}:
+            if path not in {"/healthz", "/v1/auth/token", "/v1/claims:redeem", "/v1/carrier-events/{tenant}/{carrier}"}:
                 assert operation["security"], (method, path)
     examples = [name for name, schema in document["components"]["schemas"].items() if "examples" in schema]
     assert {"Anomaly", "Proposal", "Series", "Site", "ShelfEvent", "ShelfPosition", "Readings", "Wall"} <= set(examples)

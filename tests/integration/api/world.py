@@ -118,7 +118,21 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
     connection.execute(
         "INSERT INTO stock_count (tenant_id, count_id, location_id) VALUES (%s, %s, 'west-1')", (tenant, count)
     )
+    order, shipment = uuid4(), uuid4()
+    connection.execute(
+        """INSERT INTO sales_order (tenant_id, order_id, org_id, ship_from, ship_to, currency)
+           VALUES (%s, %s, 'west', 'west-1', 'west-1', 'CNY')""",
+        (tenant, order),
+    )
+    connection.execute("INSERT INTO carrier VALUES (%s, 'van', 'simulated', 'Our van')", (tenant,))
+    connection.execute(
+        """INSERT INTO shipment (tenant_id, shipment_id, order_id, org_id, ship_from, ship_to, carrier_id, tracking_no)
+           VALUES (%s, %s, %s, 'west', 'west-1', 'west-1', 'van', 'first')""",
+        (tenant, shipment, order),
+    )
     names = {
+        "order_id": str(order),
+        "shipment_id": str(shipment),
         "count_id": str(count),
         "sku": f"sku-{tenant}",
         "list_id": f"list-{tenant}",

@@ -1,0 +1,22 @@
+"""Shipments, tracking and proofs of delivery."""
+
+from pathlib import Path
+from typing import Final
+
+from alembic import op
+
+from stream.storage import execute_script
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+SQL: Final = Path(__file__).parent.parent / "sql"
+
+
+def upgrade() -> None:
+    """Create the tables of logistics."""
+    connection = op.get_bind().connection.driver_connection
+    assert connection is not None
+    execute_script(connection, [(SQL / "0012_logistics.sql").read_text(encoding="utf-8")])

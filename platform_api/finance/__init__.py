@@ -1,0 +1,1 @@
+"""What dealers owe: receivables, deposits, credit."""

@@ -1,0 +1,1 @@
+"""Use cases that span nouns: one transaction each, over the services of slices that do not know each other."""

@@ -1,0 +1,146 @@
+"""From a cart to units that are held for it: submit, credit, approval, allocation, cancellation.
+
+Locks are taken in one order everywhere: the order, the dealer's credit, the balances of stock.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from platform_api.catalogue.pricing import Wanted
+from platform_api.finance import service as finance
+from platform_api.finance.service import Debtor
+from platform_api.flows.pricing import buyer_of, price_lines
+from platform_api.kit.db import Connection
+from platform_api.orders import queries
+from platform_api.orders.rules import WAITING, Action, State
+from platform_api.orders.service import Actor, change_line, lock_order, move, read_lines, write_lines
+from platform_api.stock import reserving
+
+Row = Mapping[str, Any]
+
+
+def reference_of(order_id: UUID) -> str:
+    """What reservations and moves of an order carry."""
+    return f"order:{order_id}"
+
+
+def debtor_of(tenant_id: str, order: Row) -> Debtor:
+    """Who owes an order."""
+    return Debtor(tenant_id, order["org_id"], order["currency"])
+
+
+def submit(tx: Connection, actor: Actor, order_id: UUID, version: int, now: datetime) -> State:
+    """Order what is in the cart, at the prices of now and within the dealer's credit; beyond it the order is held.
+
+    Where the dealer's orders need no approval, units are held for it at once. Raises ApiError (404, 409, 412),
+    InputError (422) for lines that can no longer be ordered.
+    """
+    order = lock_order(tx, actor, order_id, version)
+    if order["state"] == State.DRAFT:
+        _reprice(tx, actor, order, now)
+        order = lock_order(tx, actor, order_id)
+    grant = finance.commit(tx, debtor_of(actor.tenant_id, order), order["total_minor"])
+    following = move(tx, actor, order, Action.SUBMIT if grant.given else Action.HOLD)
+    if grant.given:
+        _note_committed(tx, actor, order_id, order["total_minor"])
+    if grant.auto_approve:
+        following = _approve(tx, actor, {**order, "state": following}, Action.APPROVE, "within credit")
+    bump(tx, actor, order_id)
+    return following
+
+
+def approve(tx: Connection, actor: Actor, order_id: UUID, version: int) -> State:
+    """Approve a submitted order, and hold what there is for it."""
+    order = lock_order(tx, actor, order_id, version)
+    following = _approve(tx, actor, order, Action.APPROVE, "")
+    bump(tx, actor, order_id)
+    return following
+
+
+def override(tx: Connection, actor: Actor, order_id: UUID, version: int, reason: str) -> State:
+    """Approve an order that is held for credit all the same."""
+    order = lock_order(tx, actor, order_id, version)
+    if order["state"] == State.CREDIT_HOLD:
+        finance.commit(tx, debtor_of(actor.tenant_id, order), order["total_minor"], override=True)
+        _note_committed(tx, actor, order_id, order["total_minor"])
+    following = _approve(tx, actor, order, Action.OVERRIDE, reason)
+    bump(tx, actor, order_id)
+    return following
+
+
+def cancel(tx: Connection, actor: Actor, order_id: UUID, version: int, reason: str) -> State:
+    """Give up an order of which nothing has left: credit and units are free again."""
+    order = lock_order(tx, actor, order_id, version)
+    following = move(tx, actor, order, Action.CANCEL, reason)
+    finance.uncommit(tx, debtor_of(actor.tenant_id, order), order["committed_minor"])
+    _note_committed(tx, actor, order_id, -order["committed_minor"])
+    reserving.release(tx, actor.tenant_id, reference_of(order_id))
+    tx.execute(queries.RELEASE_LINES, {"tenant_id": actor.tenant_id, "order_id": order_id})
+    bump(tx, actor, order_id)
+    return following
+
+
+def allocate(tx: Connection, actor: Actor, order: Row) -> State:
+    """Hold units for what a locked order still lacks, the first lines first; the rest stays on back-order."""
+    state = State(order["state"])
+    if state not in WAITING:
+        return state
+    lines = read_lines(tx, actor.tenant_id, order["order_id"])
+    lacking = {line["line_no"]: line["units"] - line["reserved_units"] - line["shipped_units"] for line in lines}
+    wanted: dict[str, int] = {}
+    for line in lines:
+        if lacking[line["line_no"]]:
+            wanted[line["sku"]] = wanted.get(line["sku"], 0) + lacking[line["line_no"]]
+    if not wanted:
+        return state
+    granted = reserving.reserve(tx, actor.tenant_id, order["ship_from"], wanted, reference_of(order["order_id"]))
+    if not any(granted.values()):
+        return state
+    for line in lines:
+        taken = min(lacking[line["line_no"]], granted.get(line["sku"], 0))
+        if taken:
+            granted[line["sku"]] -= taken
+            change_line(tx, actor.tenant_id, order["order_id"], line["line_no"], reserved=taken)
+    return move(tx, actor, order, Action.ALLOCATE) if state is not State.PART_SHIPPED else state
+
+
+def allocate_back_orders(tx: Connection, now: datetime) -> int:
+    """Hold units that have come for orders that wait for them, the oldest first; how many were looked at.
+
+    For the worker, of all tenants, each order in a transaction of its own.
+    """
+    del now
+    rows = tx.execute(queries.BACK_ORDERS).fetchall()
+    for row in rows:
+        actor = Actor(row["tenant_id"], "platform")
+        with tx.transaction():
+            order = lock_order(tx, actor, row["order_id"])
+            if State(order["state"]) in WAITING:
+                allocate(tx, actor, order)
+                bump(tx, actor, row["order_id"])
+    return len(rows)
+
+
+def bump(tx: Connection, actor: Actor, order_id: UUID) -> None:
+    """The order has changed: earlier ETags are stale."""
+    tx.execute(queries.BUMP, {"tenant_id": actor.tenant_id, "order_id": order_id})
+
+
+def _approve(tx: Connection, actor: Actor, order: Row, action: Action, reason: str) -> State:
+    following = move(tx, actor, order, action, reason)
+    return allocate(tx, actor, {**order, "state": following})
+
+
+def _reprice(tx: Connection, actor: Actor, order: Row, now: datetime) -> None:
+    buyer = buyer_of(tx, actor.tenant_id, order["org_id"], order["currency"])
+    lines = read_lines(tx, actor.tenant_id, order["order_id"])
+    wanted = [Wanted(line["sku"], line["uom"], line["packs"]) for line in lines]
+    priced = price_lines(tx, actor.tenant_id, buyer, wanted, now)
+    write_lines(tx, actor.tenant_id, order["order_id"], priced.lines, priced.totals)
+
+
+def _note_committed(tx: Connection, actor: Actor, order_id: UUID, amount_minor: int) -> None:
+    place = {"tenant_id": actor.tenant_id, "order_id": order_id}
+    tx.execute(queries.ADD_COMMITTED, {**place, "amount_minor": amount_minor})

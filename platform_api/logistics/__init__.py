@@ -1,0 +1,1 @@
+"""Shipments: what left, where it is, and who signed for it."""

@@ -1,0 +1,152 @@
+"""GET /v1/shipments, /v1/carriers, and what carriers send us."""
+
+import base64
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from pydantic import ValidationError
+
+from contracts.ids import IDENTIFIER_PATTERN
+from platform_api.kit.auth import Caller, Principal, Role, require
+from platform_api.kit.conditions import etag
+from platform_api.kit.db import Tx, enter_tenant
+from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found, unprocessable
+from platform_api.kit.paging import Listing, Paging
+from platform_api.logistics import queries, service
+from platform_api.logistics.models import (
+    Carrier,
+    CarrierEvent,
+    MadeCarrier,
+    NewCarrier,
+    Proof,
+    Shipment,
+    ShipmentSummary,
+    TrackingEvent,
+)
+
+router = APIRouter(tags=["logistics"], responses=COMMON_RESPONSES)
+open_router = APIRouter(tags=["logistics"])
+
+Row = Mapping[str, Any]
+Head = Annotated[Principal, Depends(require(Role.HQ))]
+TenantPath = Annotated[str, Path(pattern=IDENTIFIER_PATTERN, max_length=32)]
+CarrierPath = Annotated[str, Path(pattern=IDENTIFIER_PATTERN, max_length=32)]
+HeaderText = Annotated[str, Header(max_length=1_000)]
+OrderName = Annotated[UUID | None, Query(description="Only those of this order")]
+
+
+@router.get("/v1/carriers", summary="List carriers")
+def list_carriers(caller: Caller, tx: Tx, page: Paging) -> Listing[Carrier]:
+    """Who may carry shipments, by id."""
+    (after,) = page.after("carriers", tuple[str]) or (None,)
+    rows = tx.execute(
+        queries.CARRIERS, {"tenant_id": caller.tenant_id, "after": after, "limit": page.limit + 1}
+    ).fetchall()
+    return page.listing(
+        "carriers",
+        rows,
+        key=lambda row: (row["carrier_id"],),
+        item=lambda row: Carrier(id=row["carrier_id"], kind=row["kind"], name=row["name"]),
+    )
+
+
+@router.post("/v1/carriers", summary="Add a carrier", status_code=201)
+def create_carrier(body: NewCarrier, caller: Head, tx: Tx) -> MadeCarrier:
+    """A carrier. Its secret is shown this once; it signs what it sends by Standard Webhooks."""
+    secret = ""
+    if body.kind == "webhook":
+        secret = service.KEY_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    values = {"tenant_id": caller.tenant_id, "carrier": body.id, "secret": secret}
+    if tx.execute(queries.INSERT_CARRIER, {**values, "kind": body.kind, "name": body.name}).rowcount == 0:
+        raise ApiError(HTTPStatus.CONFLICT, f"there is a carrier {body.id} already")
+    return MadeCarrier(secret=secret, **body.model_dump())
+
+
+@router.get("/v1/shipments", summary="List shipments")
+def list_shipments(caller: Caller, tx: Tx, page: Paging, order: OrderName = None) -> Listing[ShipmentSummary]:
+    """Shipments, the newest first."""
+    (after,) = page.after("shipments", tuple[UUID]) or (None,)
+    rows = tx.execute(
+        queries.SHIPMENTS, {**caller.org_scope, "order_id": order, "after": after, "limit": page.limit + 1}
+    ).fetchall()
+    return page.listing(
+        "shipments",
+        rows,
+        key=lambda row: (row["shipment_id"],),
+        item=lambda row: ShipmentSummary(**_shipment(row)),
+    )
+
+
+@router.get("/v1/shipments/{shipment_id}", summary="Follow a shipment", responses=NOT_FOUND_RESPONSE)
+def read_shipment(shipment_id: UUID, caller: Caller, tx: Tx, response: Response) -> Shipment:
+    """One shipment with its carrier's events and its proof of delivery."""
+    place = {**caller.org_scope, "shipment_id": shipment_id}
+    row = tx.execute(queries.SHIPMENT, place).fetchone()
+    if row is None:
+        raise not_found("shipment")
+    proof = tx.execute(queries.PROOF, place).fetchone()
+    events = [
+        TrackingEvent(id=event["event_id"], **{name: event[name] for name in ("state", "place", "note", "at")})
+        for event in tx.execute(queries.EVENTS, place)
+    ]
+    response.headers["ETag"] = etag(row["version"])
+    return Shipment(**_shipment(row), events=events, proof=None if proof is None else Proof(**proof))
+
+
+async def raw_body(request: Request) -> bytes:
+    """The bytes as they were signed."""
+    return await request.body()
+
+
+@open_router.post(
+    "/v1/carrier-events/{tenant}/{carrier}",
+    summary="Tell what happened to a shipment",
+    status_code=HTTPStatus.NO_CONTENT,
+    responses={401: COMMON_RESPONSES[401], 404: NOT_FOUND_RESPONSE[404], 422: COMMON_RESPONSES[422]},
+)
+def take_event(
+    tenant: TenantPath,
+    carrier: CarrierPath,
+    tx: Tx,
+    body: Annotated[bytes, Depends(raw_body)],
+    webhook_id: HeaderText = "",
+    webhook_timestamp: HeaderText = "",
+    webhook_signature: HeaderText = "",
+) -> Response:
+    """For carriers: one event of one shipment, signed by Standard Webhooks with the carrier's secret."""
+    row = tx.execute(queries.KEY_OF, {"tenant_id": tenant, "carrier": carrier}).fetchone()
+    assert row is not None
+    signed = row["secret"] is not None and service.is_signed(
+        row["secret"],
+        service.Signature(webhook_id, webhook_timestamp, webhook_signature),
+        body,
+        datetime.now(UTC),
+    )
+    if not signed:
+        raise ApiError(HTTPStatus.UNAUTHORIZED, "the signature does not fit", headers={"WWW-Authenticate": "Bearer"})
+    enter_tenant(tx, tenant)
+    try:
+        event = CarrierEvent.model_validate_json(body)
+    except ValidationError as error:
+        raise unprocessable("body", f"is no event of a shipment ({error.error_count()} mistakes)") from error
+    if not service.take_event(tx, tenant, carrier, event):
+        raise not_found("shipment")
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _shipment(row: Row) -> dict[str, Any]:
+    same = ("ship_from", "ship_to", "tracking_no", "state", "shelf_verdict", "shelf_seen", "eta", "version", "lines")
+    return {
+        "id": row["shipment_id"],
+        "order": row["order_id"],
+        "org": row["org_id"],
+        "carrier": row["carrier_id"],
+        "dispatched": row["dispatched_at"],
+        "delivered": row["delivered_at"],
+        **{name: row[name] for name in same},
+    }
