@@ -193,12 +193,14 @@ def test_a_stranger_is_sampled_and_not_settled(platform: Platform, device: Devic
     moved = GatewayAddress("acme", "s2", "g1")
     device.publish(topics.up(stranger, Lane.TEL), good(1))
     device.publish(topics.up(moved, Lane.TEL), good(1))
+    device.publish(topics.up(GatewayAddress("other", "s1", "g1"), Lane.TEL), good(1))
     device.publish("sp/v1/up/63/acme/s1/g1/tel", good(1))
     device.publish("sp/v1/up/1/acme/s1/G1/tel", good(1))
-    eventually(lambda: platform.one("SELECT count(*) FROM quarantine") == 4, "a sample of each")
+    eventually(lambda: platform.one("SELECT count(*) FROM quarantine") == 5, "a sample of each")
     assert platform.rows("SELECT reason, seq FROM quarantine ORDER BY reason") == [
         ("bad_topic", None),
         ("bad_topic", None),
+        ("unknown_gateway", None),
         ("unknown_gateway", None),
         ("wrong_site", None),
     ]
