@@ -41,6 +41,7 @@ from stream.samples import Samples
 from stream.sequence import LaneState, Lost, Verdict
 from stream.settings import CLOCK_AHEAD, RETENTION
 from stream.shelves import Shelves, moment, positions
+from stream.watching import Watching, key_of_state
 
 LIVE_LANES: Final = frozenset({Lane.TEL, Lane.EVT})
 
@@ -75,6 +76,7 @@ class Bucket:
         )
         self._spikes = SpikeFinder() if learnt is None else SpikeFinder.restore(learnt)
         self._samples = Samples()
+        self._watching = Watching(number, names, beginning.learnt.get(key_of_state(number)))
 
     def snapshot(self) -> bytes:
         """What the detectors learnt."""
@@ -88,7 +90,7 @@ class Bucket:
             offset = sum(len(part) for part in parts)
             parts.append(self._take_chunk(chunk, facts, offset, now))
         facts.columns = join_columns(parts)
-        self._detect(facts)
+        self._detect(facts, now)
         return facts
 
     # ------------------------------------------------------------- one chunk
@@ -218,6 +220,7 @@ class Bucket:
         facts.frames.append(
             Settled(None, tenant=address.tenant, gateway=address.gateway, site=address.site, sighting=sighting)
         )
+        facts.frames += self._watching.sight(sighting)
         for lane in Lane:
             state = self._lanes.get(LaneId(address.tenant, address.gateway, lane))
             if state is not None and state.ep:
@@ -248,8 +251,10 @@ class Bucket:
 
     # ------------------------------------------------------------- detection
 
-    def _detect(self, facts: Facts) -> None:
+    def _detect(self, facts: Facts, now: datetime) -> None:
+        facts.frames += self._watching.take(facts.columns, now)
         found = self._spikes.step(facts.columns, self._names.name_of)
+        found = [spike for spike in found if not self._watching.is_faulty(spike.series)]
         if not found:
             return
         rows = tuple(self._spike_row(spike) for spike in found)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import psycopg
 import structlog
 
-from contracts.facts import CONTROL_CHANNEL, ProposalState
+from contracts.facts import CONTROL_CHANNEL, AnomalyKind, ProposalState
 from contracts.ids import bucket_of
 from contracts.topics import Lane
 from stream import clean, queries
@@ -35,6 +35,11 @@ _LISTEN_S: Final = 1.0
 RECENT_S: Final = 15.0
 """How far back shelves of other processes are looked for each second: an epoch that took longer to commit is seen with
 the next minute's look at all of them."""
+STRICTER: Final = 1.4
+LOOSER: Final = 0.95
+LOOSEST: Final = 0.7
+STRICTEST: Final = 10.0
+"""What a label makes of the threshold of its place: each refuted anomaly raises it, a confirmed one lowers it a bit."""
 Place = tuple[str, str, str]
 """Tenant, gateway and slot."""
 Elsewhere = dict[int, dict[Place, PositionRow]]
@@ -58,6 +63,15 @@ class SiteSku(NamedTuple):
     sku: str
 
 
+class ChannelSetting(NamedTuple):
+    """What is known of a channel; ``interval_s`` 0: not told, ``limit_c`` None: no limit."""
+
+    class_: str = ""
+    interval_s: float = 0.0
+    limit_c: float | None = None
+    limit_s: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Control data of one moment; ``version`` grows with each.
@@ -73,6 +87,13 @@ class Snapshot:
     elsewhere: Elsewhere = field(default_factory=dict)
     backfills: frozenset[tuple[str, str, str]] = frozenset()
     """(tenant, gateway, ep) of frames that may be older than retention."""
+    channels: dict[tuple[str, str, str], ChannelSetting] = field(default_factory=dict)
+    strictness: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    """(tenant, kind, place of an anomaly) -> factor on its threshold, from people's labels."""
+
+    def strictness_at(self, tenant: str, kind: AnomalyKind, place: str) -> float:
+        """Factor on a threshold, 1.0 where nobody has labelled anything."""
+        return self.strictness.get((tenant, kind, place), 1.0)
 
 
 class StoredPosition(NamedTuple):
@@ -83,6 +104,11 @@ class StoredPosition(NamedTuple):
     on_shelf: int
 
 
+def strictness_of(confirmed: int, refuted: int) -> float:
+    """Factor on a threshold after so many anomalies of one place that people called true, and false or expected."""
+    return min(max(STRICTER**refuted * LOOSER**confirmed, LOOSEST), STRICTEST)
+
+
 @dataclass(frozen=True, slots=True)
 class Beginning:
     """Where the database stands when the process starts: it has the last word over the recovery store."""
@@ -91,6 +117,8 @@ class Beginning:
     positions: dict[tuple[str, str, str], StoredPosition]
     anchors: dict[tuple[str, str], dict[str, int]]
     """(tenant, gateway) -> boot -> the UTC ms at which its monotonic clock was 0; oldest first."""
+    learnt: dict[str, bytes] = field(default_factory=dict)
+    """What slow detectors saved last, by key."""
 
 
 class Control:
@@ -276,6 +304,16 @@ def read_snapshot(connection: psycopg.Connection, version: int, elsewhere: Elsew
         },
         elsewhere,
         frozenset(connection.execute(queries.BACKFILLS).fetchall()),
+        {
+            (tenant, gateway, channel): ChannelSetting(class_, interval_s, limit_c, limit_s)
+            for tenant, gateway, channel, class_, interval_s, limit_c, limit_s in connection.execute(
+                queries.CHANNEL_SETTINGS
+            )
+        },
+        {
+            (tenant, kind, place): strictness_of(confirmed, refuted)
+            for tenant, kind, place, confirmed, refuted in connection.execute(queries.LABELS)
+        },
     )
 
 
@@ -295,7 +333,8 @@ def read_beginning(connection: psycopg.Connection) -> Beginning:
     anchors: dict[tuple[str, str], dict[str, int]] = {}
     for tenant, gateway, boot, zero_at in connection.execute(queries.ANCHORS):
         anchors.setdefault((tenant, gateway), {})[boot] = _utc_ms(zero_at)
-    return Beginning(lanes, positions, anchors)
+    learnt = {key: bytes(state) for key, state in connection.execute(queries.DETECTOR_STATES)}
+    return Beginning(lanes, positions, anchors, learnt)
 
 
 def _utc_ms(moment: datetime) -> int:

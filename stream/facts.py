@@ -344,6 +344,10 @@ class Settled:
     sighting: Sighting | None = None
     proposals: tuple[ProposalRow, ...] = ()
     answers: tuple[AnswerRow, ...] = ()
+    learnt: tuple[tuple[str, bytes], ...] = ()
+    """States of detectors to be saved, by key."""
+    sales_read: tuple[str, int] | None = None
+    """Span of a process and the id up to which it has read sales."""
     held_boot: str = ""
     """The frame waits for an anchor of this boot."""
     outcome: Outcome | None = None

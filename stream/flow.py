@@ -27,19 +27,38 @@ from stream.ack_publisher import AckPublisher
 from stream.bucket import Bucket
 from stream.control import Beginning, Control
 from stream.decode import Decoder
-from stream.facts import Chunk, Facts, Item, LateBatch, Message, PositionRow, Tick
+from stream.facts import (
+    AnomalyRow,
+    Chunk,
+    EventRow,
+    Facts,
+    Item,
+    LateBatch,
+    Message,
+    PositionRow,
+    Settled,
+    Tick,
+    no_columns,
+)
 from stream.fence import ALL, Fence, Span, bucket_of_site
 from stream.late_source import LatePartition, LateReader
 from stream.mqtt_session import MqttSession
 from stream.mqtt_source import Drain, MqttSource, PartitionSpec
+from stream.sales_reader import SalesReader
 from stream.settings import BATCH_MESSAGES_MAX, StreamSettings
 from stream.sink import EpochSink, SinkPartition
 from stream.site import Fired, Sites, key_of, keys_with_policies
+from stream.units import SaleRow, Units, is_outage, key_of_state
 from stream.writer import Prepare, Writer
 
 PLAIN: Final = "plain"
 """The one partition that reads ``raw``, whose topics have no bucket; the process of the first bucket has it."""
 PLAIN_GATHER: Final = timedelta(milliseconds=200)
+
+
+OFFSET_KEY: Final = "sales-read"
+"""Key under which it passes how far sales are read."""
+Happened = EventRow | AnomalyRow | SaleRow | Facts
 
 
 @dataclass(frozen=True)
@@ -77,7 +96,14 @@ def build_flow(process: Process) -> Dataflow:
     sites: KeyedStream[PositionRow | str] = op.merge("sites", moved, woken)
     proposals = op.stateful_batch("refill", sites, lambda fired: _RefillLogic(process, fired))
 
-    op.output("commit", op.merge("facts", facts, proposals), _sink(process))
+    happened: KeyedStream[Happened] = op.merge(
+        "happened",
+        op.flat_map_batch("units in", facts, lambda some: _happened(process.span, some)),
+        op.flat_map_batch("sales", items, _Sales(process)),
+    )
+    units = op.stateful_batch("units", happened, lambda _: _UnitsLogic(process))
+
+    op.output("commit", op.merge("facts", facts, proposals, units), _sink(process))
     return flow
 
 
@@ -135,6 +161,61 @@ class _RefillLogic(StatefulBatchLogic[PositionRow | str, Facts, Fired | None]):
 
     def snapshot(self) -> Fired | None:
         return self._fired if self._sites is None else self._sites.snapshot()
+
+
+class _UnitsLogic(StatefulBatchLogic[Happened, Facts, None]):
+    """Ledgers of the sites of one key. What they learnt is in the database."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._units: Units | None = None
+
+    def on_batch(self, values: list[Happened]) -> tuple[Iterable[Facts], bool]:
+        first = values[0]
+        if isinstance(first, Facts):
+            return [each for each in values if isinstance(each, Facts)], StatefulBatchLogic.RETAIN
+        if self._units is None:
+            key = key_of(first.tenant, first.site)
+            self._units = Units(key, self._process.control, self._process.beginning.learnt.get(key_of_state(key)))
+        rows = [value for value in values if not isinstance(value, Facts)]
+        facts = self._units.take(rows, datetime.now(UTC))
+        return ([] if facts is None else [facts]), StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> None:
+        """Nothing: it is saved with an epoch."""
+
+
+class _Sales:
+    """Sales of the tills, looked for at each tick; the id up to which they are read is committed with them."""
+
+    def __init__(self, process: Process) -> None:
+        self._span = process.span
+        self._reader = SalesReader(process.settings.dsn, process.span, process.stopping)
+        self._started = False
+
+    def __call__(self, items: Iterable[Item]) -> Iterable[tuple[str, Happened]]:
+        if not any(isinstance(item, Tick) for item in items):
+            return []
+        if not self._started:
+            self._started = True
+            self._reader.start()
+        taken = self._reader.take()
+        if taken is None:
+            return []
+        sales, last = taken
+        read = Facts(no_columns(), [Settled(None, sales_read=(self._span.name, last))])
+        found: list[tuple[str, Happened]] = [(key_of(sale.tenant, sale.site), sale) for sale in sales]
+        return [*found, (OFFSET_KEY, read)]
+
+
+def _happened(span: Span, facts: Iterable[tuple[str, Facts]]) -> Iterable[tuple[str, Happened]]:
+    """Events and outages at the sites that this process decides for."""
+    rows: list[EventRow | AnomalyRow] = []
+    for _, each in facts:
+        for frame in each.frames:
+            rows += frame.events
+            rows += [anomaly for anomaly in frame.anomalies if is_outage(anomaly)]
+    return [(key_of(row.tenant, row.site), row) for row in rows if bucket_of_site(row.tenant, row.site) in span.buckets]
 
 
 def _messages(items: Iterable[Item]) -> Iterable[list[Message] | LateBatch]:

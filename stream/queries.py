@@ -13,6 +13,35 @@ SELECT DISTINCT ON (tenant_id, site_id, sku) tenant_id, site_id, sku, cycle, uni
 FROM proposal
 ORDER BY tenant_id, site_id, sku, cycle DESC, created_at DESC
 """
+CHANNEL_SETTINGS: Final = """
+SELECT tenant_id, gateway_id, channel, class, interval_s, limit_c, limit_s FROM channel_setting
+"""
+LABELS: Final = """
+SELECT tenant_id, kind, place, count(*) FILTER (WHERE label = 'true'), count(*) FILTER (WHERE label <> 'true')
+FROM anomaly WHERE label IS NOT NULL GROUP BY tenant_id, kind, place
+"""
+DETECTOR_STATES: Final = "SELECT state_key, state FROM detector_state"
+DETECTOR_STATE: Final = """
+INSERT INTO detector_state AS d (state_key, state) VALUES (%s, %s)
+ON CONFLICT (state_key) DO UPDATE SET state = excluded.state, saved_at = now()
+"""
+SALES_OFFSET: Final = "SELECT last_id FROM sales_offset WHERE span = %(span)s"
+SALES_LAST: Final = "SELECT coalesce(max(id), 0) FROM pos_sale"
+SALES_OFFSET_MOVE: Final = """
+INSERT INTO sales_offset (span, last_id) VALUES (%s, %s)
+ON CONFLICT (span) DO UPDATE SET last_id = greatest(sales_offset.last_id, excluded.last_id)
+"""
+# Below the xmin horizon: no transaction that is still open can bring a smaller id. A row is left alone for two seconds,
+# for an id is drawn a moment before its transaction has a number.
+SALES: Final = """
+SELECT id, tenant, site, sku, units, sold_at
+FROM pos_sale
+WHERE id > %(after)s
+  AND age(xmin) > age((pg_snapshot_xmin(pg_current_snapshot())::text::bigint %% 4294967296)::text::xid)
+  AND received_at < now() - interval '2 seconds'
+ORDER BY id
+LIMIT %(limit)s
+"""
 SERIES: Final = "SELECT tenant_id, gateway_id, channel, series_id FROM series"
 SERIES_INSERT: Final = """
 INSERT INTO series (tenant_id, gateway_id, channel)
@@ -181,12 +210,14 @@ ON CONFLICT (tenant_id, gateway_id, slot_id) DO UPDATE
 SET site_id = excluded.site_id, sku = excluded.sku, on_shelf = excluded.on_shelf, as_of = excluded.as_of,
     updated_at = now()
 """
+# It is told again when it ends; a replay that tells an old beginning changes nothing.
 ANOMALY: Final = """
 INSERT INTO anomaly
     (anomaly_id, tenant_id, site_id, gateway_id, kind, place_kind, place, start_at, end_at, detected_at, severity,
      score, evidence)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT DO NOTHING
+ON CONFLICT (anomaly_id) DO UPDATE SET end_at = excluded.end_at, version = anomaly.version + 1
+WHERE anomaly.end_at IS NULL AND excluded.end_at IS NOT NULL
 """
 PROPOSAL: Final = """
 INSERT INTO proposal (proposal_id, tenant_id, site_id, sku, cycle, units, evidence, triggered_at)

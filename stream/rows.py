@@ -40,6 +40,8 @@ def write_facts(cursor: psycopg.Cursor, epoch: Epoch) -> None:
         (queries.EVENT, [(*row[:14], Jsonb(row.other), *row[15:]) for frame in epoch.frames for row in frame.events]),
         (queries.POSITION, _positions(epoch.frames)),
         (queries.ANOMALY, [(*row[:12], Jsonb(row.evidence)) for frame in epoch.frames for row in frame.anomalies]),
+        (queries.DETECTOR_STATE, [each for frame in epoch.frames for each in frame.learnt]),
+        (queries.SALES_OFFSET_MOVE, [frame.sales_read for frame in epoch.frames if frame.sales_read is not None]),
         (queries.PROPOSAL, [(*row[:6], Jsonb(row.evidence), row.triggered)
                             for frame in epoch.frames for row in frame.proposals]),
         (queries.ANSWER, [(*row[:4], Jsonb(row.result), *row[5:]) for frame in epoch.frames for row in frame.answers]),

@@ -179,6 +179,8 @@ class SinkPartition(StatefulSinkPartition[Facts, None]):
             if frame.outcome is not None:
                 metrics.LATE.labels(_late_label(frame.outcome)).inc()
             for anomaly in frame.anomalies:
+                if anomaly.end is not None and anomaly.end > anomaly.detected:
+                    continue
                 metrics.ANOMALIES.labels(anomaly.kind).inc()
             metrics.PROPOSALS.inc(len(frame.proposals))
 

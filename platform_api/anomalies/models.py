@@ -84,6 +84,15 @@ class Anomaly(BaseModel):
         return {key: value for key, value in written.items() if key not in PLACES or value is not None}
 
 
+class Labelling(BaseModel):
+    """What an anomaly really was; tells the detector of its place how strict to be."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"label": "expected"}]})
+
+    label: Label
+    note: Annotated[str, StringConstraints(max_length=NOTE_MAX_CHARS)] | None = None
+
+
 class Decision(BaseModel):
     """What a person adds to a decision. ``label`` says whether it was a true anomaly, a false one, or expected."""
 

@@ -1,4 +1,4 @@
-"""GET /v1/anomalies, and POST /v1/anomalies/{id}:acknowledge, :resolve, :dismiss."""
+"""GET /v1/anomalies, and POST /v1/anomalies/{id}:acknowledge, :resolve, :dismiss, :label."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Depends, Query, Response
 
 from contracts.facts import AnomalyKind, AnomalyState, LiveNotice
 from platform_api.anomalies import queries
-from platform_api.anomalies.models import Anomaly, Decision
+from platform_api.anomalies.models import Anomaly, Decision, Labelling
 from platform_api.anomalies.rules import Action, default_label, state_after
 from platform_api.kit.auth import Caller, Principal, Role, require
 from platform_api.kit.conditions import ExpectedVersion, etag, stale
@@ -86,6 +86,15 @@ def dismiss(  # one argument a part of the request
 ) -> Anomaly:
     """It was none, or was expected; without a label it counts as a false alarm."""
     return _answer(_decide(tx, caller, anomaly_id, Action.DISMISS, version, details), response)
+
+
+@router.post("/v1/anomalies/{anomaly_id}:label", summary="Label", responses=CHANGE_RESPONSES)
+def label(  # one argument a part of the request
+    anomaly_id: UUID, caller: Decider, version: ExpectedVersion, tx: Tx, response: Response, details: Labelling
+) -> Anomaly:
+    """Say what it really was, whatever its state: the threshold of its place follows from all labels there."""
+    given = Decision(label=details.label, note=details.note)
+    return _answer(_decide(tx, caller, anomaly_id, Action.LABEL, version, given), response)
 
 
 def _decide(  # who, what, on which version, with which words

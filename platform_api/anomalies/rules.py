@@ -12,6 +12,8 @@ class Action(StrEnum):
     ACKNOWLEDGE = "acknowledge"
     RESOLVE = "resolve"
     DISMISS = "dismiss"
+    LABEL = "label"
+    """Changes no state, and may be given in any."""
 
 
 class Label(StrEnum):
@@ -34,6 +36,8 @@ TRANSITIONS: Final[dict[Action, tuple[frozenset[AnomalyState], AnomalyState]]] =
 
 def state_after(state: AnomalyState, action: Action) -> AnomalyState | None:
     """State after an action, None when the state does not allow it."""
+    if action is Action.LABEL:
+        return state
     allowed, following = TRANSITIONS[action]
     return following if state in allowed else None
 

@@ -200,7 +200,8 @@ class Ledger:
         share = self._profile.share(hour)
         expected = share * sum(slot.rate.level for slot in self._slots.values())
         for slot in self._slots.values():
-            told = slot.mass.judge(end_us, slot.place, strictness(AnomalyKind.SHRINKAGE, slot.place.name))
+            tenant, name = slot.place.tenant, slot.place.name
+            told = slot.mass.judge(end_us, slot.place, strictness(tenant, AnomalyKind.SHRINKAGE, name))
             if told is not None:
                 found.append(told)
             empty = slot.stock is not None and slot.stock <= 0 and slot.sold == 0
@@ -211,8 +212,8 @@ class Ledger:
                 is_closed = sold == slot.sold and expected - share * slot.rate.level >= CLOSED_EXPECTED
                 found += slot.rate.hour(
                     end_us, slot.place, slot.sold, share, 0.0 if is_closed else 1.0, slot.stock,
-                    (strictness(AnomalyKind.PHANTOM_INVENTORY, slot.place.name),
-                     strictness(AnomalyKind.DEMAND_SHIFT, slot.place.name)),
+                    (strictness(tenant, AnomalyKind.PHANTOM_INVENTORY, name),
+                     strictness(tenant, AnomalyKind.DEMAND_SHIFT, name)),
                 )  # fmt: skip
             slot.sold = 0.0
         self._profile.learn_hour(hour % DAY_H, sold)

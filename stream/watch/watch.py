@@ -26,11 +26,11 @@ TOGETHER_US: Final = 30 * FOLD_US
 """Series of one device that freeze within this time have one cause."""
 
 ProfileOf = Callable[[int], Profile]
-Strictness = Callable[[AnomalyKind, str], float]
-"""What people's labels made of a threshold: factor for (kind, place), 1.0 without labels."""
+Strictness = Callable[[str, AnomalyKind, str], float]
+"""What people's labels made of a threshold: factor for (tenant, kind, place), 1.0 without labels."""
 
 
-def neutral(_kind: AnomalyKind, _place: str) -> float:
+def neutral(_tenant: str, _kind: AnomalyKind, _place: str) -> float:
     """No labels."""
     return 1.0
 
@@ -69,11 +69,12 @@ class Watch:
     """Detectors of all series that are given to it.
 
     ``across``: gateways are compared by one clock, so a whole one can be found silent; without it each has its own,
-    and only its last will tells that it is gone.
+    and only its last will tells that it is gone. ``spikes``: whether it looks for them, or somebody else does.
     """
 
-    def __init__(self, *, across: bool = False) -> None:
+    def __init__(self, *, across: bool = False, spikes: bool = True) -> None:
         self._across = across
+        self._looks_for_spikes = spikes
         self._folder = Folder()
         self._spikes = SpikeFinder()
         self._tracks: dict[int, _Track] = {}
@@ -108,7 +109,7 @@ class Watch:
             return []
         ordered = good.take(np.lexsort((good.time_us, good.series)))
         limited = self._hear(ordered, profile_of)
-        found = self._take_spikes(columns, profile_of)
+        found = self._take_spikes(columns, profile_of) if self._looks_for_spikes else []
         for track, lo, hi in limited:
             assert track.cold is not None
             for t_us, value in zip(ordered.time_us[lo:hi].tolist(), ordered.value[lo:hi].tolist(), strict=True):
@@ -125,6 +126,10 @@ class Watch:
         silence = self._silences.get((tenant, gateway))
         found = None if silence is None else silence.tell_offline(at_us)
         return [] if found is None else [found]
+
+    def is_faulty(self, profile: Profile) -> bool:
+        """Whether the device of a series is known to be faulty."""
+        return self._unlike.is_open(profile)
 
     # ------------------------------------------------------------- per chunk
 
@@ -169,11 +174,12 @@ class Watch:
         track.rhythm.hear(fold.t_us, fold.n)
         self._unlike.step(fold, profile)
         found = []
-        stuck = track.frozen.step(fold, profile, strictness(AnomalyKind.STUCK_SENSOR, track.name))
+        stuck = track.frozen.step(fold, profile, strictness(profile.tenant, AnomalyKind.STUCK_SENSOR, track.name))
         if stuck is not None:
             found += self._one_for_device(stuck, profile)
         if track.scale is not None and not track.frozen.is_open and not self._unlike.is_open(profile):
-            jump, drift = track.scale.step(fold, profile, strictness(AnomalyKind.DRIFT, track.slot_name))
+            stricter = strictness(profile.tenant, AnomalyKind.DRIFT, track.slot_name)
+            jump, drift = track.scale.step(fold, profile, stricter)
             if jump is not None:
                 self.jumps.append((profile, jump))
             if drift is not None:
@@ -202,7 +208,7 @@ class Watch:
                 self._checked[key] = now_us // FOLD_US
                 found += [
                     each for each in silence.check(now_us, self._unlike.is_open)
-                    if each.end_us is not None or strictness(each.kind, each.place.name) < IGNORED
+                    if each.end_us is not None or strictness(each.place.tenant, each.kind, each.place.name) < IGNORED
                 ]  # fmt: skip
         found += self._unlike.check(self._now_us)
         return found

@@ -36,6 +36,7 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "POST /v1/anomalies/{anomaly_id}:acknowledge": DECIDERS,
     "POST /v1/anomalies/{anomaly_id}:resolve": DECIDERS,
     "POST /v1/anomalies/{anomaly_id}:dismiss": DECIDERS,
+    "POST /v1/anomalies/{anomaly_id}:label": DECIDERS,
     "GET /v1/pos-sales": ALL,
     "POST /v1/pos-sales": DECIDERS,
     "GET /v1/proposals": ALL,

@@ -25,6 +25,18 @@ def test_a_dismissed_anomaly_counts_as_a_false_alarm(ops: TestClient, world: Wor
     assert (answer.json()["state"], answer.json()["label"]) == ("dismissed", "false")
 
 
+def test_a_label_changes_no_state_and_reaches_the_stream(ops: TestClient, world: World) -> None:
+    path = f"/v1/anomalies/{world.acme.anomaly}"
+    with psycopg.connect(world.dsn, autocommit=True) as listener:
+        listener.execute(f"LISTEN {CONTROL_CHANNEL}".encode())
+        answer = ops.post(f"{path}:label", headers=FIRST, json={"label": "expected"})
+        assert (answer.status_code, answer.json()["state"], answer.json()["label"]) == (200, "open", "expected")
+        (heard,) = listener.notifies(timeout=10, stop_after=1)
+    assert heard.payload == "anomaly"
+    ops.post(f"{path}:dismiss", headers={"If-Match": '"2"'})
+    assert ops.post(f"{path}:label", headers={"If-Match": '"3"'}, json={"label": "true"}).json()["state"] == "dismissed"
+
+
 def test_a_proposal_is_approved_and_the_stream_hears_of_it(ops: TestClient, world: World) -> None:
     with psycopg.connect(world.dsn, autocommit=True) as listener:
         listener.execute(f"LISTEN {CONTROL_CHANNEL}".encode())

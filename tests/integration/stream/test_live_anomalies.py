@@ -1,0 +1,99 @@
+"""Anomalies in the running stream: they open and close in the database, survive a replay, and learn from the tills."""
+
+import time
+from itertools import count
+from random import Random
+
+import psycopg
+
+from contracts.frames import TelemetryFrame
+from contracts.topics import Lane
+from tests.integration.stream.running import Device, Platform, eventually
+
+MINUTE_MS = 60_000
+STATE = "SELECT kind, place, end_at IS NOT NULL, count(*) OVER () FROM anomaly WHERE kind = %s"
+
+
+class Scale:
+    """Frames of an hour of a scale that is read every minute, beginning ten hours ago."""
+
+    def __init__(self) -> None:
+        self.rng = Random(4)
+        self.seqs = count(1)
+        self.t0_ms = int(time.time() * 1000) // MINUTE_MS * MINUTE_MS - 10 * 60 * MINUTE_MS
+
+    def hour(self, frozen_g: float | None = None) -> TelemetryFrame:
+        values = [self.rng.gauss(3_300.0, 6.0) if frozen_g is None else frozen_g for _ in range(60)]
+        frame = TelemetryFrame(
+            v=1, ep="aaaa", seq=next(self.seqs), t0=self.t0_ms, ch=["b1.weight_g", "b2.weight_g"],
+            i=[0] * 60 + [1] * 60, d=[n * MINUTE_MS for n in range(60)] * 2,
+            x=values + [self.rng.gauss(3_300.0, 6.0) for _ in range(60)],
+        )  # fmt: skip
+        self.t0_ms += 60 * MINUTE_MS
+        return frame
+
+
+def test_a_stuck_scale_opens_and_closes_one_anomaly(platform: Platform, device: Device) -> None:
+    platform.start()
+    scale = Scale()
+    for _ in range(5):
+        device.send(Lane.TEL, scale.hour())
+    device.send(Lane.TEL, scale.hour(frozen_g=3_301.5))
+    eventually(lambda: platform.watermark() == 6, "all is committed")
+
+    def opened() -> bool:
+        # What was gathered is looked at when more comes.
+        device.send(Lane.TEL, TelemetryFrame(v=1, ep="aaaa", seq=next(scale.seqs), t0=scale.t0_ms, ch=["b2.weight_g"],
+                                             i=[0], d=[0], x=[3_300.0]))  # fmt: skip
+        time.sleep(0.5)
+        return bool(platform.rows(STATE, "stuck_sensor"))
+
+    eventually(opened, "the anomaly opens")
+    assert platform.rows(STATE, "stuck_sensor") == [("stuck_sensor", "g1/b1.weight_g", False, 1)]
+    device.send(Lane.TEL, scale.hour())
+
+    def closed() -> bool:
+        device.send(Lane.TEL, TelemetryFrame(v=1, ep="aaaa", seq=next(scale.seqs), t0=scale.t0_ms, ch=["b2.weight_g"],
+                                             i=[0], d=[0], x=[3_300.0]))  # fmt: skip
+        time.sleep(0.5)
+        return platform.rows(STATE, "stuck_sensor") == [("stuck_sensor", "g1/b1.weight_g", True, 1)]
+
+    eventually(closed, "the anomaly closes")
+
+
+def sell(platform: Platform, first: int, last: int) -> None:
+    with psycopg.connect(platform.dsn) as connection:
+        for line in range(first, last):
+            connection.execute(
+                "INSERT INTO pos_sale (tenant, site, sku, units, sold_at, receipt, line)"
+                " VALUES ('acme', 's1', 'cola', 1, now(), 'r', %s)",
+                (line,),
+            )
+
+
+def test_sales_are_read_once_and_their_offset_is_committed(platform: Platform) -> None:
+    sell(platform, 0, 2)
+    platform.start()
+    sell(platform, 2, 5)
+    offset = "SELECT last_id FROM sales_offset"
+    eventually(lambda: platform.rows(offset) == [(5,)], "the offset is committed")
+    assert platform.stop() == 0
+    sell(platform, 5, 7)
+    platform.start()
+    eventually(lambda: platform.rows(offset) == [(7,)], "sales that came meanwhile are read")
+
+
+def test_sales_of_an_open_transaction_hold_back_later_ones(platform: Platform) -> None:
+    platform.start()
+    sell(platform, 0, 1)
+    offset = "SELECT last_id FROM sales_offset"
+    eventually(lambda: platform.rows(offset) == [(1,)], "the first sale is read")
+    with psycopg.connect(platform.dsn) as slow:
+        slow.execute(
+            "INSERT INTO pos_sale (tenant, site, sku, units, sold_at, receipt, line)"
+            " VALUES ('acme', 's1', 'cola', 1, now(), 'slow', 0)"
+        )
+        sell(platform, 1, 2)
+        time.sleep(4)
+        assert platform.rows(offset) == [(1,)]
+    eventually(lambda: platform.rows(offset) == [(3,)], "both are read once the first is there")

@@ -1,0 +1,107 @@
+"""The watch in the dataflow: what people labelled counts, what was learnt comes back."""
+
+import zlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import numpy as np
+
+from contracts.facts import AnomalyKind
+from contracts.presence import Presence, State
+from contracts.topics import GatewayAddress
+from stream.clean import Gateway
+from stream.control import ChannelSetting, Snapshot, strictness_of
+from stream.facts import AnomalyRow, Columns, Settled, Sighting
+from stream.watching import SAVE_EVERY, Watching, restored
+
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+START_US = 1_767_571_200_000_000
+NAMES = {1: ("acme", "g1", "b1.weight_g"), 2: ("acme", "g1", "c1.temp_c")}
+
+
+@dataclass
+class Known:
+    snapshot: Snapshot = field(default_factory=lambda: Snapshot(1, {("acme", "g1"): Gateway("s1", revoked=False)}))
+
+    def name_of(self, series_id: int) -> tuple[str, str, str]:
+        return NAMES[series_id]
+
+
+def columns(series: int, values: list[float], first_minute: int = 0) -> Columns:
+    n = len(values)
+    times = START_US + 60_000_000 * np.arange(first_minute, first_minute + n)
+    return Columns(times, np.full(n, series, np.int32), np.array(values, np.float64), np.zeros(n, np.int16))
+
+
+def noise(n: int) -> list[float]:
+    rng = Random(1)
+    return [rng.gauss(3_300.0, 6.0) for _ in range(n)]
+
+
+def feed(watching: Watching, *parts: Columns) -> list[Settled]:
+    frames, now = [], NOW
+    for part in parts:
+        watching.take(part, now)
+        now += timedelta(seconds=2)
+        frames += watching.take(columns(1, []), now)
+    return frames
+
+
+def anomalies(frames: list[Settled]) -> list[AnomalyRow]:
+    return [row for frame in frames for row in frame.anomalies]
+
+
+STUCK = [3_301.5] * 30
+
+
+def test_a_stuck_scale_is_told_with_its_site() -> None:
+    (row,) = anomalies(feed(Watching(3, Known(), None), columns(1, noise(400) + STUCK)))
+    assert (row.kind, row.site, row.place, row.end) == (AnomalyKind.STUCK_SENSOR, "s1", "g1/b1.weight_g", None)
+
+
+def test_a_place_whose_anomalies_people_refuted_is_judged_more_strictly() -> None:
+    known = Known()
+    known.snapshot.strictness["acme", AnomalyKind.STUCK_SENSOR, "g1/b1.weight_g"] = strictness_of(0, 6)
+    assert anomalies(feed(Watching(3, known, None), columns(1, noise(400) + STUCK))) == []
+
+
+def test_labels_raise_and_lower_a_threshold_within_limits() -> None:
+    assert strictness_of(0, 0) == 1.0
+    assert strictness_of(1, 0) < 1.0 < strictness_of(0, 1) < strictness_of(0, 2)
+    assert strictness_of(1_000, 0) == 0.7
+    assert strictness_of(0, 1_000) == 10.0
+
+
+def test_a_limit_that_is_set_while_it_runs_counts_from_then_on() -> None:
+    known = Known()
+    watching = Watching(3, known, None)
+    assert anomalies(feed(watching, columns(2, [12.0] * 60))) == []
+    setting = {("acme", "g1", "c1.temp_c"): ChannelSetting("cooler", 60.0, 8.0, 600.0)}
+    known.snapshot = Snapshot(2, known.snapshot.gateways, channels=setting)
+    (row,) = anomalies(feed(watching, columns(2, [12.0] * 60, first_minute=60)))
+    assert row.kind is AnomalyKind.COLD_CHAIN
+
+
+def test_what_was_learnt_is_saved_and_taken_up_again() -> None:
+    watching = Watching(63, Known(), None)
+    feed(watching, columns(1, noise(400)))
+    watching.take(columns(1, [3_300.0], first_minute=400), NOW + SAVE_EVERY * 2)
+    frames = watching.take(columns(1, [3_300.0], first_minute=401), NOW + SAVE_EVERY * 2 + timedelta(seconds=2))
+    ((key, state),) = [each for frame in frames for each in frame.learnt]
+    assert key == "watch-63"
+    (row,) = anomalies(feed(Watching(63, Known(), state), columns(1, STUCK, first_minute=402)))
+    assert row.kind is AnomalyKind.STUCK_SENSOR
+
+
+def test_a_state_of_another_release_is_left_out() -> None:
+    assert restored(b"no state") is None
+    assert restored(zlib.compress(b"no pickle")) is None
+
+
+def test_a_gateway_that_says_it_goes_is_silent_as_a_whole() -> None:
+    watching = Watching(3, Known(), None)
+    feed(watching, columns(1, noise(30)), columns(2, noise(30)))
+    gone = Presence(v=1, state=State.OFFLINE, since=0)
+    rows = anomalies(watching.sight(Sighting(GatewayAddress("acme", "s1", "g1"), gone, START_US // 1000 + 10**9)))
+    assert [(row.kind, row.place_kind, row.place) for row in rows] == [(AnomalyKind.DROPOUT, "gateway", "g1")]
