@@ -15,7 +15,7 @@ Bools = npt.NDArray[np.bool_]
 
 DRIFTS: Final = (0.0005, 0.002, 0.02)
 SEASON_DRIFT: Final = 0.002
-WEIGHTS: Final = (0.02, 0.05, 0.1, 0.2, 0.3)
+WEIGHTS: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
 INTERMITTENT_WEIGHTS: Final = (0.03, 0.1)
 FACTORS_QUIET: Final = (-0.8, -0.3, 0.2, 0.7)
 """Safety factors beside that of the newsvendor, where no promotion is planned in the protection interval …"""

@@ -30,7 +30,7 @@ LOST_PRICES: Final = (0.9, 1.0, 1.25, 1.6)
 POOLED_PERIODS: Final = 300.0
 KEEP: Final = 0.98
 """Share of a record that counts after one more period."""
-TEMPERATURE: Final = 0.2
+TEMPERATURE: Final = 0.08
 """A candidate that cost this share more than the best one weighs a factor e less."""
 WARM_PERIODS: Final = 6
 INTERMITTENT_SHARE: Final = 0.3
