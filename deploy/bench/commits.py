@@ -14,6 +14,8 @@ from stream import storage
 from stream.storage import Connection
 
 POLL_S: Final = 0.25
+OVERTAKEN_BATCHES: Final = 5_000
+"""Of several processes' epochs the one that numbered its batches first may commit last: so far back we look again."""
 FRESH: Final = """
     SELECT xmin::text::bigint, max(batch_id), sum(readings)::bigint FROM ingest_batch
     WHERE batch_id > %(last)s GROUP BY 1 ORDER BY 2
@@ -60,7 +62,9 @@ class CommitWatch:
         self._connection = storage.connect(dsn, application="shelfpulse bench watch")
         row = self._connection.execute((LAST_PLAIN if plain else LAST_BATCH).encode()).fetchone()
         assert row is not None
-        self._last = int(row[0])
+        self._last = self._first = int(row[0])
+        self._overtaken = 0 if plain else OVERTAKEN_BATCHES
+        self._xids: set[int] = set()
         self._seen = _Seen([])
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -95,12 +99,20 @@ class CommitWatch:
             for _ in self._connection.notifies(timeout=POLL_S, stop_after=1):
                 pass
             at_s = time.time()
-            self._note(at_s, self._connection.execute(self._fresh, {"last": self._last}).fetchall())
+            self._note(at_s, self._connection.execute(self._fresh, {"last": self._floor}).fetchall())
+
+    @property
+    def _floor(self) -> int:
+        return max(self._first, self._last - self._overtaken)
 
     def _note(self, at_s: float, rows: list[tuple[int, int, int]]) -> None:
         if not rows:
             return
         self._last = rows[-1][1]
+        if self._overtaken:
+            # A transaction is visible whole or not at all.
+            rows = [row for row in rows if row[0] not in self._xids]
+            self._xids.update(row[0] for row in rows)
         with self._changed:
             for xid, _, readings in rows:
                 self._seen.commits.append(Commit(xid, at_s, readings))
