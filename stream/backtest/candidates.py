@@ -13,13 +13,13 @@ from stream.demand.smoothing import ExponentialLevel, IntermittentLevel
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-DRIFTS: Final = (0.0005, 0.002, 0.02)
-SEASON_DRIFT: Final = 0.002
+DRIFTS: Final = (0.0002, 0.001, 0.005)
+SEASON_DRIFT: Final = 0.001
 WEIGHTS: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
 INTERMITTENT_WEIGHTS: Final = (0.03, 0.1)
 FACTORS_QUIET: Final = (-0.8, -0.3, 0.2, 0.7)
 """Safety factors beside that of the newsvendor, where no promotion is planned in the protection interval …"""
-FACTORS_PROMOTED: Final = (-0.8, -0.3, 0.2, 0.7)
+FACTORS_PROMOTED: Final = (-1.2, -0.7, -0.2, 0.3)
 """… and where one is."""
 FACTORS_ALONE: Final = (-0.8, -0.4, 0.0, 0.4, 0.8)
 EXPONENT_MAX: Final = 3.0
