@@ -245,6 +245,8 @@ class Worker:
             ("reconcile_stock", "*/5 * * * *", self._reconcile_stock),
             ("expire_reservations", "* * * * *", self._expire_reservations),
             ("allocate_back_orders", "* * * * * */15", self._allocate),
+            ("fulfil_proposals", "* * * * * */5", self._fulfil),
+            ("confirm_refills", "* * * * * */15", self._confirm),
             ("forget_answers", "23 * * * *", self._forget_answers),
             ("forecast_demand", "40 19 * * *", self._forecast),
         )
@@ -318,6 +320,12 @@ class Worker:
 
     def _allocate(self, connection: Connection) -> None:
         channel.allocate_back_orders(connection, _now())
+
+    def _fulfil(self, connection: Connection) -> None:
+        channel.fulfil_proposals(connection, _now())
+
+    def _confirm(self, connection: Connection) -> None:
+        channel.confirm_refills(connection, _now())
 
     def _forget_answers(self, connection: Connection) -> None:
         channel.forget_answers(connection)

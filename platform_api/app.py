@@ -39,6 +39,7 @@ from platform_api.logistics.routes import open_router as carriers_open_router
 from platform_api.logistics.routes import router as logistics_router
 from platform_api.pages import routes as page_routes
 from platform_api.pages.rendering import STATIC
+from platform_api.replenishment.policy_routes import router as policies_router
 from platform_api.replenishment.routes import router as replenishment_router
 from platform_api.sales.routes import router as sales_router
 from platform_api.settings import Settings
@@ -150,6 +151,7 @@ def _mount(app: FastAPI) -> None:
         inventory_router,
         anomalies_router,
         replenishment_router,
+        policies_router,
         sales_router,
         demand_router,
         devices_router,

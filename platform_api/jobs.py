@@ -10,7 +10,7 @@ from typing import Any, cast
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from platform_api.flows import ordering
+from platform_api.flows import confirming, ordering, replenishing
 from platform_api.kit import idempotency
 from platform_api.stock import booking, reconciling, reserving
 
@@ -45,6 +45,18 @@ def expire_reservations(connection: psycopg.Connection[Any], now: datetime) -> i
 def allocate_back_orders(connection: psycopg.Connection[Any], now: datetime) -> int:
     """Hold units that have come for orders that wait for them; returns how many orders were looked at."""
     return ordering.allocate_back_orders(_dicts(connection), now)
+
+
+def fulfil_proposals(connection: psycopg.Connection[Any], now: datetime) -> int:
+    """Order or move what was approved, and what policies order by themselves; returns how many were looked at."""
+    return replenishing.fulfil_proposals(_dicts(connection), now)
+
+
+def confirm_refills(connection: psycopg.Connection[Any], now: datetime) -> int:
+    """Let simulated carriers drive and shelves speak; returns how many cycles and shipments were settled."""
+    rows = _dicts(connection)
+    confirming.drive_simulated(rows, now)
+    return confirming.confirm_deliveries(rows, now) + replenishing.close_proposals(rows, now)
 
 
 def forget_answers(connection: psycopg.Connection[Any]) -> int:

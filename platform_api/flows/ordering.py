@@ -65,6 +65,7 @@ def override(tx: Connection, actor: Actor, order_id: UUID, version: int, reason:
     if order["state"] == State.CREDIT_HOLD:
         finance.commit(tx, debtor_of(actor.tenant_id, order), order["total_minor"], override=True)
         _note_committed(tx, actor, order_id, order["total_minor"])
+        tx.execute(queries.OVERRIDE_CREDIT, {"tenant_id": actor.tenant_id, "order_id": order_id})
     following = _approve(tx, actor, order, Action.OVERRIDE, reason)
     bump(tx, actor, order_id)
     return following

@@ -157,6 +157,7 @@ def _invoice(tx: Connection, actor: Actor, leaving: _Leaving) -> None:
             order_id=order["order_id"],
             user_id=actor.user_id,
         ),
+        override=order["credit_overridden"],
     )
     if not invoiced:
         raise ApiError(HTTPStatus.CONFLICT, "the dealer is beyond their credit by now")

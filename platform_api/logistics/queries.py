@@ -121,7 +121,21 @@ SELECT s.tenant_id, s.shipment_id, s.order_id, s.dispatched_at FROM shipment s
 WHERE s.state = 'delivered' AND s.shelf_verdict = 'waiting'
 ORDER BY s.tenant_id, s.dispatched_at
 LIMIT 500
-FOR UPDATE SKIP LOCKED
+"""
+
+# Those of an order that no shelf has confirmed.
+UNCONFIRMED = """
+SELECT count(*) AS n FROM shipment
+WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s AND shelf_verdict NOT IN ('confirmed', 'unknown')
+"""
+
+SIMULATED = """
+SELECT s.tenant_id, s.shipment_id, s.tracking_no, s.state, s.dispatched_at
+FROM shipment s JOIN carrier c USING (tenant_id, carrier_id)
+WHERE c.kind = 'simulated' AND s.state IN ('dispatched', 'in_transit')
+ORDER BY s.tenant_id, s.shipment_id
+LIMIT 500
+FOR UPDATE OF s SKIP LOCKED
 """
 
 SET_VERDICT = """

@@ -2,7 +2,8 @@
 
 _ORDER = """
 SELECT o.order_id, o.order_no, o.org_id, o.ship_from, o.ship_to, o.currency, o.state, o.reference, o.proposal_id,
-       o.net_minor, o.adjustment_minor, o.total_minor, o.committed_minor, o.created_at, o.submitted_at, o.updated_at,
+       o.net_minor, o.adjustment_minor, o.total_minor, o.committed_minor, o.credit_overridden,
+       o.created_at, o.submitted_at, o.updated_at,
        o.version
 FROM sales_order o
 WHERE o.tenant_id = %(tenant_id)s
@@ -91,6 +92,10 @@ WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s
 ADD_COMMITTED = """
 UPDATE sales_order SET committed_minor = committed_minor + %(amount_minor)s
 WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s
+"""
+
+OVERRIDE_CREDIT = """
+UPDATE sales_order SET credit_overridden = true WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s
 """
 
 INSERT_EVENT = """

@@ -1,16 +1,22 @@
 """What replenishment gives over HTTP. Quantities are units of the SKU, times RFC 3339 UTC."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contracts.facts import ProposalState
 
+UNITS_MAX = 100_000
+
 
 class Proposal(BaseModel):
-    """A suggested replenishment of one SKU at one site, with the numbers that led to it."""
+    """A suggested replenishment of one SKU at one site, with the numbers that led to it.
+
+    ``outcome`` says how it is fulfilled (``backroom``, ``transfer``, ``order``) or that something keeps it from it
+    (``blocked``); ``note`` says what, ``order`` is the dealer's order.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -29,6 +35,9 @@ class Proposal(BaseModel):
                     "created": "2026-01-05T08:12:51Z",
                     "updated": "2026-01-05T08:12:51Z",
                     "version": 1,
+                    "outcome": None,
+                    "note": "",
+                    "order": None,
                 }
             ]
         }
@@ -47,3 +56,56 @@ class Proposal(BaseModel):
     created: datetime
     updated: datetime
     version: int
+    outcome: str | None
+    note: str
+    order: UUID | None
+
+
+class PolicyRequest(BaseModel):
+    """When a shelf is refilled, up to how much, and who decides: ``off``, ``suggest`` or ``auto``.
+
+    Units of the SKU at the site, all of its slots together. ``auto`` orders by itself, at most once in ``cooldown_s``.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"mode": "auto", "reorder_point": 8, "target": 24, "cooldown_s": 3600}]},
+    )
+
+    mode: Literal["off", "suggest", "auto"]
+    reorder_point: Annotated[int, Field(ge=0, le=UNITS_MAX)]
+    target: Annotated[int, Field(ge=1, le=UNITS_MAX)]
+    cooldown_s: Annotated[int, Field(ge=0, le=30 * 86_400)] = 3_600
+    tuned_nightly: bool = False
+
+    @model_validator(mode="after")
+    def _room(self) -> Self:
+        if self.target <= self.reorder_point:
+            msg = "target is above reorder_point"
+            raise ValueError(msg)
+        return self
+
+
+class Policy(PolicyRequest):
+    """A policy of one SKU at one site."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "site": "sh-001",
+                    "sku": "tea-500",
+                    "mode": "auto",
+                    "reorder_point": 8,
+                    "target": 24,
+                    "cooldown_s": 3600,
+                    "tuned_nightly": False,
+                    "updated": "2026-01-05T08:12:51Z",
+                }
+            ]
+        }
+    )
+
+    site: str
+    sku: str
+    updated: datetime

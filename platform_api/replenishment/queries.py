@@ -2,8 +2,9 @@
 
 _COLUMNS = """
 SELECT p.proposal_id, p.site_id, p.sku, k.name_zh, k.name_en, p.cycle, p.units, p.state, p.evidence, p.triggered_at,
-       p.created_at, p.updated_at, p.version
+       p.created_at, p.updated_at, p.version, f.outcome, f.note, f.order_id
 FROM proposal p
+LEFT JOIN proposal_flow f ON f.tenant_id = p.tenant_id AND f.proposal_id = p.proposal_id
 LEFT JOIN sku k ON k.tenant_id = p.tenant_id AND k.sku = p.sku
 WHERE p.tenant_id = %(tenant_id)s
   AND (%(sites)s::text[] IS NULL OR p.site_id = ANY(%(sites)s))
@@ -25,4 +26,28 @@ PROPOSAL_FOR_UPDATE = f"{PROPOSAL} FOR UPDATE OF p"
 DECIDE = """
 UPDATE proposal SET state = %(state)s, updated_at = now(), version = version + 1
 WHERE tenant_id = %(tenant_id)s AND proposal_id = %(proposal_id)s AND version = %(version)s
+"""
+
+POLICIES = """
+SELECT t.site_id, t.sku, t.mode, t.reorder_point, t.target, t.cooldown_s, t.tuned_nightly, t.updated_at
+FROM stock_policy t
+WHERE t.tenant_id = %(tenant_id)s
+  AND (%(sites)s::text[] IS NULL OR t.site_id = ANY(%(sites)s))
+  AND (%(site)s::text IS NULL OR t.site_id = %(site)s)
+  AND (%(sku)s::text IS NULL OR t.sku = %(sku)s)
+  AND (%(after_site)s::text IS NULL OR (t.site_id, t.sku) > (%(after_site)s, %(after_sku)s))
+ORDER BY t.site_id, t.sku
+LIMIT %(limit)s
+"""
+
+PUT_POLICY = """
+INSERT INTO stock_policy (tenant_id, site_id, sku, mode, reorder_point, target, cooldown_s, tuned_nightly)
+SELECT s.tenant_id, s.site_id, k.sku, %(mode)s, %(reorder_point)s, %(target)s, %(cooldown_s)s, %(tuned_nightly)s
+FROM site s JOIN sku k ON k.tenant_id = s.tenant_id AND k.sku = %(sku)s
+WHERE s.tenant_id = %(tenant_id)s AND s.site_id = %(site)s
+  AND (%(sites)s::text[] IS NULL OR s.site_id = ANY(%(sites)s))
+ON CONFLICT (tenant_id, site_id, sku) DO UPDATE
+SET mode = excluded.mode, reorder_point = excluded.reorder_point, target = excluded.target,
+    cooldown_s = excluded.cooldown_s, tuned_nightly = excluded.tuned_nightly, updated_at = now()
+RETURNING site_id, sku, mode, reorder_point, target, cooldown_s, tuned_nightly, updated_at
 """

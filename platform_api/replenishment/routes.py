@@ -100,5 +100,8 @@ def _proposal(row: Row) -> Proposal:
         triggered=row["triggered_at"],
         created=row["created_at"],
         updated=row["updated_at"],
+        outcome=row["outcome"],
+        note=row["note"] or "",
+        order=row["order_id"],
         **{name: row[name] for name in same.split()},
     )

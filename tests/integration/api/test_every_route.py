@@ -25,7 +25,7 @@ OPEN = {
     ("POST", "/v1/carrier-events/{tenant}/{carrier}"),
 }
 """What anybody may ask. /static is a mount without secrets; the answer of /session/resume is a redirect."""
-NAMES = ("gateway", "slot", "org", "sku", "list_id")
+NAMES = ("site", "gateway", "slot", "org", "sku", "list_id")
 """What names a thing in a path by itself, rather than by a key."""
 NONSENSE = (
     "",
@@ -47,6 +47,7 @@ BODIES_OF: dict[str, Any] = {
     "PUT /v1/skus/{sku}": {"name_en": "x", "unit_weight_g": 1},
     "PUT /v1/counts/{count_id}/lines": {"lines": [{"sku": "tea", "counted": 1}]},
     "PUT /v1/orgs/{org}/credit": {"limit": {"amount": "1.00", "currency": "CNY"}},
+    "PUT /v1/policies/{site}/{sku}": {"mode": "auto", "reorder_point": 1, "target": 2},
     "PUT /v1/orders/{order_id}": {"ship_to": "east-1", "lines": [{"sku": "tea", "packs": 1}]},
     "POST /v1/orders/{order_id}:override": {"reason": "because"},
     "POST /v1/orders/{order_id}:cancel": {"reason": "because"},

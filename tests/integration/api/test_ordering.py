@@ -139,6 +139,7 @@ def test_an_order_beyond_the_credit_is_held_until_somebody_may_and_says_why(mark
     )
     assert released["history"][1]["reason"] == "agreed with finance"
     assert account(market)["free"] == "-42.40"
+    assert ship(market, released).json()["state"] == "part_shipped"
     holds(world)
 
 
@@ -277,3 +278,15 @@ def tell(client: TestClient, secret: str, event: str, state: str, **other: Any) 
     signature = "v1," + base64.b64encode(digest).decode()
     headers = {"webhook-id": "m", "webhook-timestamp": stamp, "webhook-signature": signature}
     return client.post(f"/v1/carrier-events/{tenant}/sf", content=body, headers=headers)
+
+
+def test_goods_do_not_leave_when_the_dealer_is_beyond_the_credit_by_then(market: TestClient, world: World) -> None:
+    credit(market, "500.00", auto=True)
+    dealer = bearer(world, "dealer@acme")
+    it = act(market, order(market, dealer), "submit", dealer).json()
+    credit(market, "100.00")
+    refused = ship(market, it)
+    assert (refused.status_code, refused.json()["detail"]) == (409, "the dealer is beyond their credit by now")
+    credit(market, "135.60")
+    assert ship(market, it).json()["state"] == "shipped"
+    holds(world)

@@ -131,6 +131,7 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
         (tenant, shipment, order),
     )
     names = {
+        "site": "west-1",
         "order_id": str(order),
         "shipment_id": str(shipment),
         "count_id": str(count),

@@ -1,0 +1,213 @@
+"""From a proposal to units on the shelf: what the store has, then what the dealer has, then an order; once, ever.
+
+Each proposal is worked on in a transaction of its own, held by its row; ``sales_order.proposal_id`` is unique, so that
+a replay, a crash or a second worker never makes a second order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from contracts.facts import LiveNotice, ProposalState
+from platform_api.catalogue import service as catalogue
+from platform_api.catalogue.pricing import Buyer, Wanted
+from platform_api.flows import ordering
+from platform_api.flows.pricing import choose_warehouse, price_lines
+from platform_api.kit.db import Connection
+from platform_api.kit.errors import ApiError, InputError
+from platform_api.kit.keys import new_key
+from platform_api.kit.notices import notify_live
+from platform_api.orders import queries as order_queries
+from platform_api.orders.service import Actor, write_lines
+from platform_api.replenishment import flow_queries as queries
+from platform_api.replenishment.rules import packs_to_order, refill_done
+from platform_api.stock import moving
+from platform_api.stock.ledger import Move, StockError
+from platform_api.stock.rules import MoveKind
+
+AGAIN_AFTER: Final = timedelta(minutes=15)
+"""A proposal that cannot be fulfilled is tried again after this time: prices, assortments and credit change."""
+ROUNDS_MAX: Final = 500
+CURRENCY: Final = "CNY"
+
+Row = Mapping[str, Any]
+
+
+class _BlockedError(Exception):
+    """What keeps a proposal from being fulfilled, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a proposal is fulfilled."""
+
+    outcome: str
+    note: str
+    units: int
+    source: str = ""
+    order_id: UUID | None = None
+
+
+def fulfil_proposals(tx: Connection, now: datetime) -> int:
+    """Fulfil what was approved, and what policies order by themselves; how many proposals were looked at."""
+    looked_at = 0
+    while looked_at < ROUNDS_MAX:
+        with tx.transaction():
+            row = tx.execute(queries.TAKE, {"now": now}).fetchone()
+            if row is None:
+                break
+            _fulfil(tx, row, now)
+            looked_at += 1
+    return looked_at
+
+
+def close_proposals(tx: Connection, now: datetime) -> int:
+    """End cycles whose refill the shelf has seen, and those whose order was cancelled; how many ended."""
+    ended = 0
+    with tx.transaction():
+        for row in tx.execute(queries.WAITING).fetchall():
+            if row["order_state"] == "cancelled":
+                state = ProposalState.REJECTED
+            elif refill_done(row["units"], row["seen"]):
+                state = ProposalState.RECEIVED
+            else:
+                continue
+            _set_state(tx, row, state, now)
+            ended += 1
+    return ended
+
+
+def settle_order(tx: Connection, tenant_id: str, order_id: UUID, state: ProposalState, now: datetime) -> None:
+    """The shelf has spoken about an order: so ends the cycle of the proposal that it came from, if there was one."""
+    for row in tx.execute(queries.OF_ORDER, {"tenant_id": tenant_id, "order_id": order_id}).fetchall():
+        _set_state(tx, {"tenant_id": tenant_id, **row}, state, now)
+
+
+def _fulfil(tx: Connection, row: Row, now: datetime) -> None:
+    try:
+        with tx.transaction():
+            way = _find_way(tx, row, now)
+    except _BlockedError as error:
+        _keep(tx, row, Way("blocked", str(error), 0), now, now + AGAIN_AFTER)
+        return
+    _keep(tx, row, way, now, None)
+    _set_state(tx, row, ProposalState.ORDERED, now)
+
+
+def _find_way(tx: Connection, row: Row, now: datetime) -> Way:
+    if row["state"] == ProposalState.OPEN:
+        _require_cooled_down(tx, row, now)
+    backroom = tx.execute(queries.BACKROOM, row).fetchone()
+    if backroom is not None and backroom["free"] >= row["units"]:
+        return Way("backroom", f"the store has {backroom['free']} units in its back room", row["units"], row["site_id"])
+    dealer = tx.execute(queries.DEALER, row).fetchone()
+    if dealer is None:
+        msg = "no organisation runs the site"
+        raise _BlockedError(msg)
+    own = tx.execute(queries.OWN_WAREHOUSES, {**row, "below": dealer["below"]}).fetchone()
+    if own is not None:
+        return _transfer(tx, row, own["location_id"], now)
+    return _order(tx, row, dealer["org_id"], now)
+
+
+def _require_cooled_down(tx: Connection, row: Row, now: datetime) -> None:
+    last = tx.execute(queries.LAST_ORDERED, row).fetchone()
+    assert last is not None
+    if last["at"] is not None and now < last["at"] + timedelta(seconds=row["cooldown_s"]):
+        msg = f"cools down: the last one was at {last['at']:%Y-%m-%d %H:%M} UTC"
+        raise _BlockedError(msg)
+
+
+def _transfer(tx: Connection, row: Row, source: str, now: datetime) -> Way:
+    route = moving.Route(source, row["site_id"], now.date())
+    try:
+        legs = moving.transfer_legs(tx, row["tenant_id"], route, {row["sku"]: row["units"]})
+        move = Move(
+            kind=MoveKind.TRANSFER,
+            happened_at=now,
+            legs=legs,
+            source="proposal",
+            source_event_id=str(row["proposal_id"]),
+            reference=f"proposal:{row['proposal_id']}",
+            reason="moved before anything is bought",
+        )
+        moving.post_new(tx, row["tenant_id"], move, now)
+    except StockError as error:
+        raise _BlockedError(str(error)) from error
+    return Way("transfer", f"{source} has the units", row["units"], source)
+
+
+def _order(tx: Connection, row: Row, org_id: str, now: datetime) -> Way:
+    tenant_id = row["tenant_id"]
+    buyer = catalogue.buyer_of(tx, tenant_id, org_id, CURRENCY)
+    wanted = _packs(tx, row, buyer, now)
+    try:
+        warehouse = choose_warehouse(tx, tenant_id, buyer, None)
+        priced = price_lines(tx, tenant_id, buyer, [wanted], now)
+    except InputError as error:
+        raise _BlockedError(f"{row['sku']} {error}") from error
+    order_id = new_key()
+    values = {
+        "tenant_id": tenant_id,
+        "order_id": order_id,
+        "org_id": org_id,
+        "ship_from": warehouse,
+        "ship_to": row["site_id"],
+        "currency": CURRENCY,
+        "reference": f"proposal of cycle {row['cycle']}",
+        "proposal_id": row["proposal_id"],
+        "user_id": None,
+    }
+    if tx.execute(order_queries.INSERT_ORDER, values).fetchone() is None:
+        msg = "there is an order for this proposal already"
+        raise _BlockedError(msg)
+    write_lines(tx, tenant_id, order_id, priced.lines, priced.totals)
+    try:
+        state = ordering.submit(tx, Actor(tenant_id, "platform"), order_id, 1, now)
+    except (ApiError, InputError) as error:
+        raise _BlockedError(str(error)) from error
+    units = wanted.packs * priced.lines[0].factor
+    return Way("order", f"{wanted.packs} {wanted.uom} for {org_id}: {state}", units, warehouse, order_id)
+
+
+def _packs(tx: Connection, row: Row, buyer: Buyer, now: datetime) -> Wanted:
+    """The pack to order in: the largest with a price of which a whole number fits on the shelf."""
+    (probe,) = catalogue.find_offers(tx, row["tenant_id"], buyer, [Wanted(row["sku"], "unit", 1)], now)
+    if probe is None:
+        msg = f"there is no SKU {row['sku']}"
+        raise _BlockedError(msg)
+    by_size = sorted(probe.article.factors.items(), key=lambda pack: -pack[1])
+    for uom, factor in by_size:
+        packs = packs_to_order(row["units"], factor, row["capacity"])
+        if packs == 0:
+            continue
+        (offer,) = catalogue.find_offers(tx, row["tenant_id"], buyer, [Wanted(row["sku"], uom, packs)], now)
+        if offer is not None and offer.price is not None:
+            return Wanted(row["sku"], uom, packs)
+    msg = f"nobody has set a price of {row['sku']} in a pack that fits"
+    raise _BlockedError(msg)
+
+
+def _keep(tx: Connection, row: Row, way: Way, now: datetime, retry_at: datetime | None) -> None:
+    tx.execute(
+        queries.KEEP_FLOW,
+        {
+            "tenant_id": row["tenant_id"],
+            "proposal_id": row["proposal_id"],
+            "outcome": way.outcome,
+            "note": way.note,
+            "units": way.units,
+            "order_id": way.order_id,
+            "source": way.source,
+            "now": now,
+            "retry_at": retry_at,
+        },
+    )
+
+
+def _set_state(tx: Connection, row: Row, state: ProposalState, now: datetime) -> None:
+    key = {"tenant_id": row["tenant_id"], "proposal_id": row["proposal_id"], "state": state, "now": now}
+    if tx.execute(queries.SET_STATE, key).rowcount:
+        notify_live(tx, LiveNotice(row["tenant_id"], [row["site_id"]], proposals=1))

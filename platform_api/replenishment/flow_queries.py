@@ -1,0 +1,87 @@
+"""SQL of the way from a proposal to an order or a transfer. For the worker, of all tenants."""
+
+# Approved by somebody, or open where the policy orders by itself. What another worker has is left to it.
+TAKE = """
+SELECT p.tenant_id, p.proposal_id, p.site_id, p.sku, p.units, p.state, p.cycle, p.version, s.org_id,
+       coalesce(t.mode, 'suggest') AS mode, coalesce(t.cooldown_s, 0) AS cooldown_s,
+       (SELECT sum(x.capacity)::int FROM slot x
+        WHERE x.tenant_id = p.tenant_id AND x.site_id = p.site_id AND x.sku = p.sku) AS capacity
+FROM proposal p
+JOIN site s ON s.tenant_id = p.tenant_id AND s.site_id = p.site_id
+LEFT JOIN stock_policy t ON t.tenant_id = p.tenant_id AND t.site_id = p.site_id AND t.sku = p.sku
+LEFT JOIN proposal_flow f ON f.tenant_id = p.tenant_id AND f.proposal_id = p.proposal_id
+WHERE (p.state = 'approved' OR (p.state = 'open' AND t.mode = 'auto'))
+  AND (f.retry_at IS NULL OR f.retry_at <= %(now)s)
+ORDER BY p.tenant_id, p.created_at, p.proposal_id
+LIMIT 1
+FOR UPDATE OF p SKIP LOCKED
+"""
+
+# When a SKU was last ordered for a site: an automatic order waits until the cooldown is over.
+LAST_ORDERED = """
+SELECT max(f.at) AS at FROM proposal_flow f JOIN proposal p USING (proposal_id)
+WHERE f.tenant_id = %(tenant_id)s AND p.site_id = %(site_id)s AND p.sku = %(sku)s AND f.outcome <> 'blocked'
+  AND p.proposal_id <> %(proposal_id)s
+"""
+
+# The dealer who buys for a site: the nearest one above it, or whoever runs it.
+DEALER = """
+WITH RECURSIVE above AS (
+    SELECT o.org_id, o.parent_id, o.kind, 0 AS depth FROM org o
+    WHERE o.tenant_id = %(tenant_id)s AND o.org_id = %(org_id)s
+    UNION ALL
+    SELECT o.org_id, o.parent_id, o.kind, a.depth + 1 FROM org o JOIN above a ON o.org_id = a.parent_id
+    WHERE o.tenant_id = %(tenant_id)s AND a.depth < 32
+)
+SELECT org_id, array(SELECT b.org_id FROM above b WHERE b.depth <= a.depth ORDER BY b.depth) AS below
+FROM above a ORDER BY a.kind <> 'dealer', depth LIMIT 1
+"""
+
+# Warehouses of the dealer and of those between it and the site: what lies there is moved before anything is bought.
+OWN_WAREHOUSES = """
+SELECT b.location_id, b.on_hand - b.reserved AS free FROM stock_balance b
+JOIN location l USING (tenant_id, location_id)
+JOIN site s ON s.tenant_id = l.tenant_id AND s.site_id = l.site_id
+WHERE b.tenant_id = %(tenant_id)s AND b.sku = %(sku)s AND l.kind = 'warehouse' AND s.org_id = ANY(%(below)s)
+  AND b.on_hand - b.reserved >= %(units)s
+ORDER BY free DESC, b.location_id LIMIT 1
+"""
+
+BACKROOM = """
+SELECT on_hand - reserved AS free FROM stock_balance
+WHERE tenant_id = %(tenant_id)s AND location_id = %(site_id)s AND sku = %(sku)s
+"""
+
+KEEP_FLOW = """
+INSERT INTO proposal_flow AS kept (tenant_id, proposal_id, outcome, note, units, order_id, source, at, retry_at)
+VALUES (%(tenant_id)s, %(proposal_id)s, %(outcome)s, %(note)s, %(units)s, %(order_id)s, %(source)s, %(now)s,
+        %(retry_at)s)
+ON CONFLICT (tenant_id, proposal_id) DO UPDATE
+SET outcome = excluded.outcome, note = excluded.note, units = excluded.units, order_id = excluded.order_id,
+    source = excluded.source, at = excluded.at, retry_at = excluded.retry_at
+"""
+
+SET_STATE = """
+UPDATE proposal SET state = %(state)s, updated_at = %(now)s, version = version + 1
+WHERE tenant_id = %(tenant_id)s AND proposal_id = %(proposal_id)s
+  AND state IN ('open', 'approved', 'ordered')
+"""
+
+# What shelves saw refilled since the units were on their way, for proposals that wait for it.
+WAITING = """
+SELECT p.tenant_id, p.proposal_id, p.site_id, f.units, f.order_id, f.at, o.state AS order_state,
+       coalesce((SELECT sum(e.units) FROM shelf_event e
+                 WHERE e.tenant_id = p.tenant_id AND e.site_id = p.site_id AND e.sku = p.sku AND e.kind = 'restock'
+                   AND e.time >= f.at AND e.time < f.at + interval '7 days'), 0)::int AS seen
+FROM proposal p
+JOIN proposal_flow f USING (tenant_id, proposal_id)
+LEFT JOIN sales_order o ON o.tenant_id = f.tenant_id AND o.order_id = f.order_id
+WHERE p.state = 'ordered' AND (f.outcome IN ('transfer', 'backroom') OR o.state = 'cancelled')
+ORDER BY p.tenant_id, p.proposal_id
+FOR UPDATE OF p SKIP LOCKED
+"""
+
+OF_ORDER = """
+SELECT p.proposal_id, p.site_id FROM proposal p JOIN proposal_flow f USING (tenant_id, proposal_id)
+WHERE f.tenant_id = %(tenant_id)s AND f.order_id = %(order_id)s
+"""

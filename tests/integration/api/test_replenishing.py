@@ -1,0 +1,195 @@
+"""From a low shelf to a refill that the shelf confirms, over HTTP and the worker's jobs, on a real database."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from fastapi.testclient import TestClient
+
+from deploy.verify import verify
+from platform_api import jobs
+from tests.integration.api.conftest import bearer
+from tests.integration.api.test_ordering import account, credit, key, market, restock, ship
+from tests.integration.api.world import World, add_event
+
+__all__ = ["market"]
+
+
+@pytest.fixture
+def worker(world: World) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(world.dsn, autocommit=True) as connection:
+        yield connection
+
+
+def proposal(client: TestClient, world: World) -> dict[str, Any]:
+    return dict(client.get(f"/v1/proposals/{world.acme.proposal}").json())
+
+
+def let_policies_order(worker: psycopg.Connection[Any]) -> None:
+    worker.execute("UPDATE stock_policy SET mode = 'auto' WHERE tenant_id = 'acme' AND site_id = 'east-1'")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def test_a_low_shelf_becomes_an_order_a_delivery_and_a_refill_that_closes_the_cycle(
+    market: TestClient, world: World, worker: psycopg.Connection[Any]
+) -> None:
+    credit(market, "100.00")
+    let_policies_order(worker)
+    assert jobs.fulfil_proposals(worker, now()) == 1
+    it = proposal(market, world)
+    assert (it["state"], it["outcome"], it["note"]) == ("ordered", "order", "2 case for east: credit_hold")
+    order = market.get(f"/v1/orders/{it['order']}").json()
+    assert (order["ship_to"], order["proposal"], order["lines"][0]["units"]) == ("east-1", it["id"], 20)
+    match = {"If-Match": f'"{order["version"]}"'}
+    order = market.post(f"/v1/orders/{it['order']}:override", json={"reason": "good payer"}, headers=match).json()
+    part = ship(market, order, tracking_no="T1", units={"1": 12})
+    rest = ship(market, part.json(), tracking_no="T2")
+    assert (part.json()["state"], rest.json()["state"]) == ("part_shipped", "shipped")
+    jobs.confirm_refills(worker, now() + timedelta(minutes=2))
+    moved = market.get(part.headers["Location"]).json()
+    assert (moved["state"], [one["state"] for one in moved["events"]]) == (
+        "out_for_delivery",
+        ["in_transit", "out_for_delivery"],
+    )
+    store = bearer(world, "store@acme")
+    for sent in (part, rest):
+        body = {"signer": "Sun Li", "at": now().isoformat()}
+        signed = market.post(f"{sent.headers['Location']}:deliver", json=body, headers={**store, **key()})
+        assert signed.status_code == 201, signed.text
+    assert jobs.confirm_refills(worker, now()) == 0
+    with psycopg.connect(world.dsn) as owner:
+        add_event(owner, "acme", "east-1", "z-refill", 20, 33)
+    jobs.book_stock(worker, now())
+    assert jobs.confirm_refills(worker, now()) == 2
+    assert proposal(market, world)["state"] == "received"
+    assert market.get(f"/v1/orders/{it['order']}").json()["state"] == "closed"
+    stock = {one["location"]: one["on_hand"] for one in market.get("/v1/stock").json()["items"]}
+    assert (stock["wh"], stock["east-1"], stock["east-1.shelf"], stock[".transit"]) == (30, 0, 33, 0)
+    assert account(market) == {"receivable": "135.60", "committed": "0.00", "free": "-35.60"}
+    report = verify(world.dsn)
+    assert {name: report.invariants[name] for name in ("I3", "I4", "I5")} == {"I3": True, "I4": True, "I5": True}
+
+
+def test_two_workers_on_one_proposal_make_one_order(market: TestClient, world: World) -> None:
+    credit(market, "10000.00", auto=True)
+    with psycopg.connect(world.dsn, autocommit=True) as owner:
+        let_policies_order(owner)
+
+    def work(_: int) -> int:
+        with psycopg.connect(world.dsn, autocommit=True) as connection:
+            return jobs.fulfil_proposals(connection, now())
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(work, range(6))) == 1
+    (order,) = market.get("/v1/orders", params={"org": "east"}).json()["items"]
+    assert (order["state"], order["proposal"]) == ("allocated", str(world.acme.proposal))
+
+
+def test_a_replayed_proposal_never_makes_a_second_order(
+    market: TestClient, world: World, worker: psycopg.Connection[Any]
+) -> None:
+    let_policies_order(worker)
+    jobs.fulfil_proposals(worker, now())
+    worker.execute("DELETE FROM proposal_flow")
+    worker.execute("UPDATE proposal SET state = 'open' WHERE tenant_id = 'acme' AND site_id = 'east-1'")
+    jobs.fulfil_proposals(worker, now())
+    it = proposal(market, world)
+    assert (it["outcome"], it["note"]) == ("blocked", "there is an order for this proposal already")
+    assert len(market.get("/v1/orders", params={"org": "east"}).json()["items"]) == 1
+
+
+def test_a_suggestion_waits_for_somebody_and_what_keeps_it_is_told(
+    market: TestClient, world: World, worker: psycopg.Connection[Any]
+) -> None:
+    assert jobs.fulfil_proposals(worker, now()) == 0
+    market.put("/v1/orgs/east/entitlements", json={"skus": {"tea": False}})
+    dealer = bearer(world, "dealer@acme")
+    path = f"/v1/proposals/{world.acme.proposal}:approve"
+    assert market.post(path, headers={**dealer, "If-Match": '"1"'}).status_code == 200
+    assert jobs.fulfil_proposals(worker, now()) == 1
+    it = proposal(market, world)
+    assert (it["state"], it["outcome"], it["note"]) == ("approved", "blocked", "tea is not in your assortment")
+    assert jobs.fulfil_proposals(worker, now()) == 0  # it rests for a while
+    market.put("/v1/orgs/east/entitlements", json={"skus": {}})
+    assert jobs.fulfil_proposals(worker, now() + timedelta(minutes=20)) == 1
+    assert proposal(market, world)["outcome"] == "order"
+
+
+def test_what_the_dealer_has_is_moved_before_anything_is_bought_and_the_shelf_ends_the_cycle(
+    market: TestClient, world: World, worker: psycopg.Connection[Any]
+) -> None:
+    worker.execute(
+        """INSERT INTO site (tenant_id, site_id, org_id, kind, name)
+           VALUES ('acme', 'east-wh', 'east', 'warehouse', 'East')"""
+    )
+    transfer = {"from": "wh", "to": "east-wh", "lines": [{"sku": "tea", "units": 20}]}
+    assert market.post("/v1/transfers", json=transfer, headers=key()).status_code == 201
+    let_policies_order(worker)
+    jobs.fulfil_proposals(worker, now())
+    it = proposal(market, world)
+    assert (it["state"], it["outcome"], it["note"], it["order"]) == (
+        "ordered",
+        "transfer",
+        "east-wh has the units",
+        None,
+    )
+    stock = {one["location"]: one["on_hand"] for one in market.get("/v1/stock").json()["items"]}
+    assert (stock["east-wh"], stock["east-1"]) == (4, 16)
+    for event, units in (("z-1", 9), ("z-2", 6)):  # partial refills add up, within a unit
+        assert proposal(market, world)["state"] == "ordered"
+        with psycopg.connect(world.dsn) as owner:
+            add_event(owner, "acme", "east-1", event, units, 22)
+        jobs.confirm_refills(worker, now())
+    assert proposal(market, world)["state"] == "received"
+
+
+def test_what_lies_in_the_back_room_is_not_ordered_and_an_automatic_order_cools_down(
+    market: TestClient, world: World, worker: psycopg.Connection[Any]
+) -> None:
+    restock(market, 1)
+    transfer = {"from": "wh", "to": "east-1", "lines": [{"sku": "tea", "units": 16}]}
+    market.post("/v1/transfers", json=transfer, headers=key())
+    let_policies_order(worker)
+    jobs.fulfil_proposals(worker, now())
+    assert proposal(market, world)["outcome"] == "backroom"
+    worker.execute("UPDATE proposal SET state = 'received' WHERE tenant_id = 'acme' AND site_id = 'east-1'")
+    worker.execute(
+        """INSERT INTO proposal (proposal_id, tenant_id, site_id, sku, cycle, units, triggered_at)
+           VALUES (gen_random_uuid(), 'acme', 'east-1', 'tea', 2, 16, now())"""
+    )
+    jobs.fulfil_proposals(worker, now())
+    (newest, *_) = market.get("/v1/proposals", params={"site": "east-1"}).json()["items"]
+    assert (newest["state"], newest["outcome"], newest["note"][:10]) == ("open", "blocked", "cools down")
+    jobs.fulfil_proposals(worker, now() + timedelta(hours=2))
+    (newest, *_) = market.get("/v1/proposals", params={"site": "east-1"}).json()["items"]
+    assert newest["state"] == "ordered"
+
+
+def test_a_cancelled_order_frees_the_shelf_for_another_cycle(
+    market: TestClient, world: World, worker: psycopg.Connection[Any]
+) -> None:
+    let_policies_order(worker)
+    jobs.fulfil_proposals(worker, now())
+    order = market.get(f"/v1/orders/{proposal(market, world)['order']}").json()
+    match = {"If-Match": f'"{order["version"]}"'}
+    market.post(f"/v1/orders/{order['id']}:cancel", json={"reason": "not now"}, headers=match)
+    assert jobs.confirm_refills(worker, now()) == 1
+    assert proposal(market, world)["state"] == "rejected"
+
+
+def test_a_dealer_sets_the_policies_of_its_own_stores_and_no_others(market: TestClient, world: World) -> None:
+    dealer = bearer(world, "dealer@acme")
+    body = {"mode": "auto", "reorder_point": 5, "target": 20}
+    put = market.put("/v1/policies/east-1/tea", json=body, headers=dealer)
+    assert (put.status_code, put.json()["mode"], put.json()["tuned_nightly"]) == (200, "auto", False)
+    assert market.put("/v1/policies/west-1/tea", json=body, headers=dealer).status_code == 404
+    assert market.put("/v1/policies/east-1/none", json=body, headers=dealer).status_code == 404
+    assert market.put("/v1/policies/east-1/tea", json={**body, "target": 5}, headers=dealer).status_code == 422
+    (seen,) = market.get("/v1/policies", headers=dealer).json()["items"]
+    assert (seen["site"], seen["target"]) == ("east-1", 20)
