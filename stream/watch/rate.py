@@ -108,7 +108,9 @@ class Rate:
                 found += self._nothing(end_us, place, expected * open_share, stock, strictness[0])
             if self.phantom is None:
                 found += self._shift(end_us, place, sold, expected, strictness[1])
-        if self.phantom is None and self.shift is None:
+        # A silence that is beginning to look strange must not become the measure of itself.
+        is_strange = self.since_sale > NOTHING * self.spread / 3.0
+        if self.phantom is None and self.shift is None and not is_strange:
             self._learn(sold, share, expected)
         return found
 
