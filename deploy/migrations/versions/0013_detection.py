@@ -7,8 +7,8 @@ from alembic import op
 
 from stream.storage import execute_script
 
-revision = "0015"
-down_revision = "0014"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
@@ -19,4 +19,4 @@ def upgrade() -> None:
     """Add what the detectors know, and what they learnt."""
     connection = op.get_bind().connection.driver_connection
     assert connection is not None
-    execute_script(connection, [(SQL / "0015_detection.sql").read_text(encoding="utf-8")])
+    execute_script(connection, [(SQL / "0013_detection.sql").read_text(encoding="utf-8")])
