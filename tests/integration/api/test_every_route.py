@@ -40,6 +40,7 @@ NONSENSE = (
     "{}",
 )
 BODIES_OF: dict[str, Any] = {
+    "POST /v1/anomalies/{anomaly_id}:label": {"label": "expected"},
     "POST /v1/gateways/{gateway}/commands": {"kind": "identify"},
     "PUT /v1/gateways/{gateway}/config": {"config": {}},
     "PUT /v1/orgs/{org}": {"kind": "dealer", "name": "x"},
