@@ -78,7 +78,7 @@ def test_the_wall_and_its_totals_are_whole(server: str, world: World) -> None:
     assert {site["id"] for site in start["sites"]} == {"east-1", "west-1"}
     (east,) = [slot for slot in start["slots"] if slot["site"] == "east-1"]
     assert (east["on_shelf"], east["capacity"], east["reorder"], east["series"]) == (12, 24, 8.0, world.acme.series)
-    assert start["skus"] == {"tea": ["绿茶", "Green tea"]}
+    assert start["skus"] == {"tea": ["绿茶", "Green tea"], "sku-acme": ["", "Only"]}
     assert (len(start["events"]), len(start["anomalies"]), len(start["proposals"])) == (6, 2, 2)
     totals = start["totals"]
     assert (totals["devices"], totals["anomalies_open"], totals["proposals_live"]) == (2, 2, 2)

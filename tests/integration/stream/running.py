@@ -26,7 +26,7 @@ from tests.services.brokers import BrokerHandle
 
 ROOT = Path(__file__).parents[3]
 ADDRESS = GatewayAddress("acme", "s1", "g1")
-WAIT_S = 30.0
+WAIT_S = 60.0
 START_S = 90.0
 
 
@@ -87,7 +87,7 @@ class Platform:
     def stop(self) -> int:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def children(self) -> list[int]:
         """Ids of the processes of a stream of several."""
