@@ -187,7 +187,7 @@ def test_a_closed_month_refuses_and_a_late_event_is_booked_today(world: World) -
 def test_events_of_shelves_are_booked_once_by_two_workers(world: World) -> None:
     with psycopg.connect(world.dsn) as owner:
         for number in range(60):
-            add_event(owner, "acme", "east-1", f"more-{number:02}", -1 if number % 2 else 2, 20, at=NOW)
+            add_event(owner, "acme", "east-1", f"more-{number:02}", -1 if number % 2 else 2, 20, at=datetime.now(UTC))
 
     def work(_: int) -> int:
         with connect(world, autocommit=True) as tx:
@@ -206,7 +206,7 @@ def test_events_of_shelves_are_booked_once_by_two_workers(world: World) -> None:
 
 def test_the_books_of_a_shelf_say_what_the_shelf_shows(world: World) -> None:
     with psycopg.connect(world.dsn) as owner:
-        add_event(owner, "acme", "east-1", "refill", 10, 23, at=NOW)
+        add_event(owner, "acme", "east-1", "refill", 10, 23, at=datetime.now(UTC))
     with connect(world, autocommit=True) as tx:
         jobs.book_stock(tx, datetime.now(UTC))
         row = tx.execute("SELECT reason FROM stock_move WHERE kind = 'restock' AND tenant_id = 'acme'").fetchone()
@@ -234,8 +234,8 @@ def test_a_difference_that_lasts_is_corrected_when_small_and_counted_when_large(
     with psycopg.connect(world.dsn) as owner:
         owner.execute("UPDATE anomaly SET state = 'dismissed'")
         # A unit goes without an event of its own: the next count is one less than the last one and the sale.
-        add_event(owner, "acme", "east-1", "z-next", -1, 11, at=NOW)
-        add_event(owner, "acme", "west-1", "z-next", -1, 2, at=NOW)
+        add_event(owner, "acme", "east-1", "z-next", -1, 11, at=datetime.now(UTC))
+        add_event(owner, "acme", "west-1", "z-next", -1, 2, at=datetime.now(UTC))
     with connect(world, autocommit=True) as tx:
         jobs.book_stock(tx, datetime.now(UTC))
         rounds = [jobs.reconcile_stock(tx, later + timedelta(minutes=5 * number)) for number in range(4)]
@@ -252,7 +252,7 @@ def test_a_difference_that_lasts_is_corrected_when_small_and_counted_when_large(
 
 def test_a_device_in_doubt_never_posts(world: World) -> None:
     with psycopg.connect(world.dsn) as owner:
-        add_event(owner, "acme", "east-1", "z-next", -1, 11, at=NOW)
+        add_event(owner, "acme", "east-1", "z-next", -1, 11, at=datetime.now(UTC))
         owner.execute("UPDATE gateway_presence SET state = 'offline' WHERE gateway_id = 'gw-west-1'")
         owner.execute("UPDATE anomaly SET state = 'dismissed' WHERE site_id <> 'east-1' OR tenant_id <> 'acme'")
         owner.execute("UPDATE anomaly SET kind = 'drift' WHERE site_id = 'east-1'")
