@@ -177,7 +177,7 @@ def test_a_restart_with_more_or_fewer_processes_goes_on_where_the_others_were(
     cluster: Platform, device: Device
 ) -> None:
     t0_ms = now_ms()
-    for processes, share in ((2, 0.0), (3, 0.0), (1, 0.0)):
+    for processes in (2, 3, 1):
         cluster.processes = processes
         cluster.port = free_port()
         cluster.start()
@@ -190,7 +190,6 @@ def test_a_restart_with_more_or_fewer_processes_goes_on_where_the_others_were(
                 lambda before=before: sum(cluster.watermark(gateway=each) for each in GATEWAYS) > before,  # type: ignore[misc]
                 f"{processes} processes commit",
             )
-            assert some_committed(cluster, share)
         assert cluster.stop() == 0
     assert_everything_once(cluster)
     assert len(cluster.rows("SELECT partition FROM ingest_owner")) == 6
