@@ -39,6 +39,8 @@ from edge_agent.uplink.sender import Sender
 
 MEMORIES_EVERY_S: Final = 60.0
 IDLE_S: Final = 1.0
+GATHER_S: Final = 0.02
+"""Between two looks at what the pollers found; the first after a silence is taken at once."""
 STUCK_S: Final = 30.0
 DRAIN_CHECK_S: Final = 0.2
 OWED_MAX: Final = 10_000
@@ -178,6 +180,8 @@ class Agent:
         while True:
             self._round_s = time.monotonic()
             self._take(self._wait_s())
+            while not self._inbox.empty() and not self._stops_asked:
+                self._take(0.0)
             if self._stops_asked:
                 return
             self._hand_over()
@@ -187,6 +191,8 @@ class Agent:
             if time.monotonic() >= memories_s:
                 self.writer.keep(self.polling.memories())
                 memories_s = time.monotonic() + MEMORIES_EVERY_S
+            # What comes next is taken together: waking for each poll of a hundred devices costs more than the polls.
+            self._is_ending.wait(GATHER_S)
 
     def _wait_s(self) -> float:
         due_ms = self._builder.due_ms()
