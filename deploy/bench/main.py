@@ -8,22 +8,19 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts import logs
-from deploy.bench.e2e import Plan, Result, run_e2e
+from deploy.bench.e2e import Plan, run_e2e
 
 if TYPE_CHECKING:
-    from deploy.bench.compress import Result as CompressResult
-    from deploy.bench.day import Result as DayResult
-    from deploy.bench.detect import Result as DetectResult
-    from deploy.bench.edge import EdgeResult
-    from deploy.bench.faults import Result as FaultsResult
     from deploy.bench.infer import Result as InferResult
     from deploy.bench.query import Result as QueryResult
-    from deploy.bench.soak import Result as SoakResult
-    from deploy.bench.uplink import UplinkResult
-
-    Shown = CompressResult | DayResult | DetectResult | EdgeResult | FaultsResult | SoakResult | UplinkResult
 
 INCOMPLETE_EXIT: Final = 1
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+DsnOption = Annotated[
+    str, typer.Option(help="Server on which to make a database for the run, instead of a PostgreSQL of our own.")
+]
+GatewaysOption = Annotated[int, typer.Option(min=1, max=10_000, help="Gateways that send them.")]
 
 app = typer.Typer(help="Measure with ratios in one run.", no_args_is_help=True)
 
@@ -39,14 +36,12 @@ def e2e(  # noqa: PLR0913 - a command's options
     *,
     readings: Annotated[int, typer.Option(min=10_000, help="Readings of the loaded part, at most.")] = 2_000_000,
     readings_per_frame: Annotated[int, typer.Option(min=1, max=1000, help="Readings in a frame.")] = 50,
-    gateways: Annotated[int, typer.Option(min=1, max=10_000, help="Gateways that send them.")] = 200,
+    gateways: GatewaysOption = 200,
     plain: Annotated[bool, typer.Option("--raw", help="Plain devices: one reading a message.")] = False,
     processes: Annotated[int, typer.Option(min=1, max=64, help="Processes of the stream.")] = 1,
     seed: Annotated[int, typer.Option(help="Values follow from it.")] = 0,
-    dsn: Annotated[
-        str, typer.Option(help="Server on which to make a database for the run, instead of a PostgreSQL of our own.")
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    dsn: DsnOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Readings a second from the first publish until all rows are visible, and the raw COPY rate of the same rows.
 
@@ -57,12 +52,8 @@ def e2e(  # noqa: PLR0913 - a command's options
         readings=readings, readings_per_frame=readings_per_frame, gateways=gateways, seed=seed, dsn=dsn, plain=plain,
         processes=processes,
     )  # fmt: skip
-    console = Console(stderr=True)
-    result = run_e2e(plan, say=lambda text: console.print(text, style="dim"))
-    if as_json:
-        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
-    else:
-        _show("bench e2e", result)
+    result = run_e2e(plan, say=_say)
+    _tell(result, _table("bench e2e", result), as_json=as_json)
     if not result.sound:
         raise typer.Exit(INCOMPLETE_EXIT)
 
@@ -73,10 +64,8 @@ def query(
     rows: Annotated[int, typer.Option(min=100_000, help="Readings to generate, about.")] = 10_000_000,
     asks: Annotated[int, typer.Option(min=10, help="Requests of each query.")] = 200,
     seed: Annotated[int, typer.Option(help="What is asked follows from it.")] = 0,
-    dsn: Annotated[
-        str, typer.Option(help="Server on which to make a database for the run, instead of a PostgreSQL of our own.")
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    dsn: DsnOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """What a dashboard asks of a database with a long past, over HTTP: p50 and p99 by query.
 
@@ -85,13 +74,9 @@ def query(
     """
     from deploy.bench import query as queries  # noqa: PLC0415 - the other benchmarks need none of the API
 
-    console = Console(stderr=True)
     plan = queries.Plan(rows=rows, asks=asks, seed=seed, dsn=dsn)
-    result = queries.run_query(plan, say=lambda text: console.print(text, style="dim"))
-    if as_json:
-        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
-    else:
-        _show_queries(result)
+    result = queries.run_query(plan, say=_say)
+    _tell(result, _queries(result), as_json=as_json)
     if result.errors:
         raise typer.Exit(INCOMPLETE_EXIT)
 
@@ -108,7 +93,7 @@ def edge(  # noqa: PLR0913 - a command's options
     buses: Annotated[int, typer.Option(min=1, max=64, help="TCP buses that the devices share.")] = 4,
     seconds: Annotated[float, typer.Option(min=1, help="Length of the measured window.")] = 20.0,
     readings_per_frame: Annotated[int, typer.Option(min=1, max=1000, help="Readings in a frame, at most.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """One gateway that polls simulated Modbus devices: its share of a core, memory, polls kept and missed.
 
@@ -116,7 +101,6 @@ def edge(  # noqa: PLR0913 - a command's options
     """
     from deploy.bench import edge as edges  # noqa: PLC0415 - the other benchmarks need none of the edge
 
-    console = Console(stderr=True)
     plan = edges.Plan(
         devices=devices,
         registers=registers,
@@ -126,11 +110,8 @@ def edge(  # noqa: PLR0913 - a command's options
         seconds=seconds,
         frame_readings=readings_per_frame,
     )
-    result = edges.run_edge(plan, say=lambda text: console.print(text, style="dim"))
-    if as_json:
-        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
-    else:
-        _show("bench edge", result)
+    result = edges.run_edge(plan, say=_say)
+    _tell(result, _table("bench edge", result), as_json=as_json)
     if not result.sound:
         raise typer.Exit(INCOMPLETE_EXIT)
 
@@ -140,16 +121,13 @@ def uplink(
     *,
     frames: Annotated[int, typer.Option(min=100, max=1_000_000, help="Frames of each part.")] = 50_000,
     readings_per_frame: Annotated[int, typer.Option(min=1, max=1000, help="Readings in a frame.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Frames a second of a gateway's sender and of its outbox, on a broker of our own."""
     from deploy.bench.uplink import run_uplink  # noqa: PLC0415 - the other benchmarks need none of the edge
 
     result = run_uplink(frames, readings_per_frame)
-    if as_json:
-        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
-    else:
-        _show("bench uplink", result)
+    _tell(result, _table("bench uplink", result), as_json=as_json)
 
 
 @app.command()
@@ -159,7 +137,7 @@ def day(
     speed: Annotated[float, typer.Option(min=1, max=10_000, help="How many times faster it passes.")] = 1_000.0,
     poll_s: Annotated[float, typer.Option(min=1, max=600, help="Seconds of the day between polls of a shelf.")] = 10.0,
     seed: Annotated[int, typer.Option(help="The outages follow from it.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """A day of one gateway with 40 shelves, while power, network, broker and stream fail at random.
 
@@ -167,13 +145,9 @@ def day(
     """
     from deploy.bench import day as days  # noqa: PLC0415 - the other benchmarks need none of the edge
 
-    console = Console(stderr=True)
     plan = days.Plan(hours=hours, speed=speed, poll_s=poll_s, seed=seed)
-    result = days.run_day(plan, say=lambda text: console.print(text, style="dim"))
-    if as_json:
-        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
-    else:
-        _show("bench day", result)
+    result = days.run_day(plan, say=_say)
+    _tell(result, _table("bench day", result), as_json=as_json)
     if not result.ok:
         raise typer.Exit(INCOMPLETE_EXIT)
 
@@ -184,34 +158,26 @@ def infer(
     seeds: Annotated[int, typer.Option(min=1, help="Simulated shelves of each scene.")] = 20,
     first_seed: Annotated[int, typer.Option(min=0, help="Take seeds that nothing was tuned on.")] = 1_000,
     hours: Annotated[float, typer.Option(min=0.1, help="Length of each.")] = 2.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Sales and restocks inferred from simulated weights, against what really happened, scene by scene."""
     from deploy.bench.infer import run_infer  # noqa: PLC0415 - the other benchmarks need none of the edge
 
-    console = Console(stderr=True)
-    result = run_infer(seeds, first_seed, hours=hours, say=lambda text: console.print(text, style="dim"))
-    if as_json:
-        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
-    else:
-        _show_scenes(result)
+    result = run_infer(seeds, first_seed, hours=hours, say=_say)
+    _tell(result, _scenes(result), as_json=as_json)
 
 
 @app.command()
 def detect(
     *,
     seed: Annotated[int, typer.Option(help="Values follow from it.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Cost of the generic detector: µs a point and bytes a series, and readings a second of its vectorised twin."""
     from deploy.bench.detect import run_detect  # noqa: PLC0415 - the other benchmarks need none of it
 
-    console = Console(stderr=True)
-    result = run_detect(seed, say=lambda text: console.print(text, style="dim"))
-    if as_json:
-        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
-    else:
-        _show("bench detect", result)
+    result = run_detect(seed, say=_say)
+    _tell(result, _table("bench detect", result), as_json=as_json)
 
 
 @app.command()
@@ -220,13 +186,13 @@ def faults(  # noqa: PLR0913 - a command's options
     readings: Annotated[int, typer.Option(min=10_000, help="Readings of the load.")] = 2_000_000,
     rate: Annotated[float, typer.Option(min=100, help="Readings a second, at most.")] = 40_000,
     kills: Annotated[int, typer.Option(min=1, max=200, help="Kills in all.")] = 12,
-    gateways: Annotated[int, typer.Option(min=1, max=10_000, help="Gateways that send them.")] = 200,
+    gateways: GatewaysOption = 200,
     processes: Annotated[int, typer.Option(min=1, max=64, help="Processes of the stream; more: members die too.")] = 1,
     seed: Annotated[int, typer.Option(help="What is killed when follows from it.")] = 0,
     dsn: Annotated[
         str, typer.Option(help="Server on which to make a database for the run; it is not killed then.")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """A load while stream, broker (its state wiped) and database are killed with SIGKILL at random points.
 
@@ -235,15 +201,11 @@ def faults(  # noqa: PLR0913 - a command's options
     from deploy.bench.faults import Plan as FaultsPlan  # noqa: PLC0415 - the other benchmarks need none of it
     from deploy.bench.faults import run_faults  # noqa: PLC0415
 
-    console = Console(stderr=True)
     plan = FaultsPlan(
         readings=readings, rate=rate, kills=kills, gateways=gateways, seed=seed, processes=processes, dsn=dsn
     )
-    result = run_faults(plan, say=lambda text: console.print(text, style="dim"))
-    if as_json:
-        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
-    else:
-        _show("bench faults", result)
+    result = run_faults(plan, say=_say)
+    _tell(result, _table("bench faults", result), as_json=as_json)
     if not result.ok:
         raise typer.Exit(INCOMPLETE_EXIT)
 
@@ -253,12 +215,10 @@ def soak(
     *,
     minutes: Annotated[float, typer.Option(min=0.5, help="Length of the load.")] = 60.0,
     rate: Annotated[float, typer.Option(min=100, help="Readings a second.")] = 20_000,
-    gateways: Annotated[int, typer.Option(min=1, max=10_000, help="Gateways that send them.")] = 200,
+    gateways: GatewaysOption = 200,
     seed: Annotated[int, typer.Option(help="Values follow from it.")] = 0,
-    dsn: Annotated[
-        str, typer.Option(help="Server on which to make a database for the run, instead of a PostgreSQL of our own.")
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    dsn: DsnOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """An even load for a long time: how the memory of the stream grows, and that everything is there once.
 
@@ -267,13 +227,9 @@ def soak(
     from deploy.bench.soak import Plan as SoakPlan  # noqa: PLC0415 - the other benchmarks need none of it
     from deploy.bench.soak import run_soak  # noqa: PLC0415
 
-    console = Console(stderr=True)
     plan = SoakPlan(seconds=minutes * 60, rate=rate, gateways=gateways, seed=seed, dsn=dsn)
-    result = run_soak(plan, say=lambda text: console.print(text, style="dim"))
-    if as_json:
-        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
-    else:
-        _show("bench soak", result)
+    result = run_soak(plan, say=_say)
+    _tell(result, _table("bench soak", result), as_json=as_json)
     if not result.ok:
         raise typer.Exit(INCOMPLETE_EXIT)
 
@@ -284,22 +240,30 @@ def compress(
     dsn: Annotated[str, typer.Option(help="TimescaleDB server on which to make a database for the run.")],
     hours: Annotated[float, typer.Option(min=0.1, max=24, help="Length of the simulated day.")] = 24.0,
     poll_s: Annotated[float, typer.Option(min=1, max=600, help="Seconds between polls of a shelf.")] = 10.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """A day of a store with 40 shelves: bytes on disk before and after TimescaleDB's columnstore."""
     from deploy.bench.compress import Plan as CompressPlan  # noqa: PLC0415 - the other benchmarks need none of it
     from deploy.bench.compress import run_compress  # noqa: PLC0415
 
-    console = Console(stderr=True)
     plan = CompressPlan(hours=hours, poll_s=poll_s, dsn=dsn)
-    result = run_compress(plan, say=lambda text: console.print(text, style="dim"))
+    result = run_compress(plan, say=_say)
+    _tell(result, _table("bench compress", result), as_json=as_json)
+
+
+def _say(text: str) -> None:
+    """Progress, beside the result."""
+    Console(stderr=True).print(text, style="dim")
+
+
+def _tell(result: msgspec.Struct, table: Table, *, as_json: bool) -> None:
     if as_json:
         print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
     else:
-        _show("bench compress", result)
+        Console().print(table)
 
 
-def _show_scenes(result: "InferResult") -> None:
+def _scenes(result: "InferResult") -> Table:
     table = Table(title=f"bench infer: {result.seeds} shelves of {result.hours} h each")
     for name in ("scene", "true", "exact", "missed", "spurious", "delay p50", "delay p95", "us a sample"):
         table.add_column(name, justify="left" if name == "scene" else "right")
@@ -308,22 +272,22 @@ def _show_scenes(result: "InferResult") -> None:
             each.scene, f"{each.true}", f"{each.exact:.2%}", f"{each.missed:.2%}", f"{each.spurious:.2%}",
             f"{each.delay_p50_ms} ms", f"{each.delay_p95_ms} ms", f"{each.us_per_sample}",
         )  # fmt: skip
-    Console().print(table)
+    return table
 
 
-def _show_queries(result: "QueryResult") -> None:
+def _queries(result: "QueryResult") -> Table:
     table = Table(title=f"bench query: {result.rows:,} readings ({result.tier}), milliseconds")
     for name in ("query", "p50", "p99", "worst", "bytes"):
         table.add_column(name, justify="left" if name == "query" else "right")
     for name, figure in result.queries.items():
         table.add_row(name, f"{figure.p50_ms}", f"{figure.p99_ms}", f"{figure.worst_ms}", f"{figure.bytes:,}")
-    Console().print(table)
+    return table
 
 
-def _show(title: str, result: "Result | Shown") -> None:
+def _table(title: str, result: msgspec.Struct) -> Table:
     table = Table(title=title, show_header=False)
     for name, value in msgspec.to_builtins(result).items():
         table.add_row(
             name, f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
         )
-    Console().print(table)
+    return table

@@ -15,8 +15,6 @@ A slot's weight is a staircase under noise, hands and bags. ``SlotTracker`` foll
 All weights are grams, all times milliseconds on any clock that does not step.
 """
 
-import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -33,16 +31,13 @@ from edge_agent.shelf.plateau import (
     Order,
     Plateau,
     Sample,
-    first_noise,
     lots_of,
-    order_of,
-    resting_levels,
     shape,
 )
 from edge_agent.shelf.recent import Change, Recent
+from edge_agent.shelf.samples import Samples
 from edge_agent.shelf.slot import NOISE_FIRST_G, SlotMemory, SlotPlan
 
-TRAIL_SAMPLES: Final = 75
 TARE_MS: Final = 15_000
 SOLID_SAMPLES: Final = 10
 """A plateau this long was no resting hand: what comes after is compared with it."""
@@ -66,10 +61,7 @@ class SlotTracker:
         self._baseline = Baseline(self.memory)
         self._journal = Journal(plan.slot, new_id, self.memory)
         self._undoable = Recent()
-        self._window: deque[Sample] = deque(maxlen=WINDOW)
-        self._trail: deque[Sample] = deque(maxlen=TRAIL_SAMPLES)
-        self._last_ms: int | None = None
-        self._period_ms = 0
+        self._samples = Samples()
         self._moving = False
         self._unsettled = 0
         self._pending: Plateau | None = None
@@ -106,18 +98,18 @@ class SlotTracker:
 
     def step(self, t_ms: int, weight_g: float, temp_c: float | None = None) -> list[Decision]:
         """Take one good sample; what it made clear, most often nothing."""
-        if not self._comes_next(t_ms):
+        order = self._samples.arrive(t_ms)
+        if order is Order.LATE:
             return []
-        baseline, window, memory = self._baseline, self._window, self.memory
+        if order is not Order.NEXT:
+            self._lose_sight(order)
+        baseline, window, memory = self._baseline, self._samples.window, self.memory
         baseline.resolution.see(weight_g)
         weight_g = baseline.compensate(t_ms, weight_g, temp_c)
         full = len(window) == WINDOW
         if full and not self._moving and self._pending is None and memory.baseline_g is not None:
             baseline.follow(window[0][1], window[1][1], t_ms)
-        sample = Sample(t_ms, weight_g)
-        window.append(sample)
-        self._trail.append(sample)
-        if len(window) < WINDOW:
+        if not self._samples.add(Sample(t_ms, weight_g)):
             return []
         mean, spread, lean = shape(window)
         if memory.baseline_g is None:
@@ -132,25 +124,15 @@ class SlotTracker:
         self._unsettled = 0
         return self._settled(t_ms, mean)
 
-    def _comes_next(self, t_ms: int) -> bool:
-        """Whether a sample is newer than the last. After a gap, or when the clock began anew, the window does too."""
-        order = order_of(self._last_ms, t_ms, self._period_ms)
-        if order is Order.LATE:
-            return False
-        # After an outage the next sample comes soon, and the period is short again.
-        self._period_ms = t_ms - self._last_ms if self._last_ms is not None and order is not Order.ANEW else 0
-        self._last_ms = t_ms
-        if order is not Order.NEXT:
-            self._window.clear()
-            self._trail.clear()
-            self._baseline.lose_sight()
+    def _lose_sight(self, order: Order) -> None:
+        """Nothing was seen for a while, or the clock began anew."""
+        self._baseline.lose_sight()
         if order is Order.ANEW:
             self._pending = self._solid = None
-        return True
 
     def _open(self, t_ms: int, mean: float, spread: float) -> list[Decision]:
         """The first plateau: learn the noise, and the count when nobody told it."""
-        noise = first_noise([weight for _, weight in self._window], self._baseline.resolution.noise_min_g)
+        noise = self._samples.first_noise(self._baseline.resolution.noise_min_g)
         if spread > SPREAD_SD * max(noise, NOISE_FIRST_G):
             return []
         memory, article = self.memory, self._plan.article
@@ -160,7 +142,7 @@ class SlotTracker:
             return []
         self._opened = True
         memory.on_shelf, conf = opening_count(mean, noise, article)
-        start_ms = self._window[0].t_ms
+        start_ms = self._samples.start_ms
         return [self._journal.tell(EventKind.ADJUST, start_ms, t_ms, memory.on_shelf, mean, conf, why="count")]
 
     def _settled(self, t_ms: int, mean: float) -> list[Decision]:
@@ -179,13 +161,13 @@ class SlotTracker:
         previous = None
         if pending is not None and abs(mean - pending.mean_g) <= tolerance:
             pending.samples += 1
-            pending.mean_g += (self._window[-1].weight_g - pending.mean_g) / pending.samples
+            pending.mean_g += (self._samples.window[-1].weight_g - pending.mean_g) / pending.samples
             if pending.samples >= SOLID_SAMPLES:
                 self._solid = pending
         else:
             previous = self._solid or pending
             stairs = pending is not None and baseline.grams < pending.mean_g < mean
-            self._pending = pending = Plateau(self._window[0].t_ms, mean, WINDOW, stairs)
+            self._pending = pending = Plateau(self._samples.start_ms, mean, WINDOW, stairs)
         return self._decide(t_ms, pending, previous)
 
     # ------------------------------------------------------------------ deciding
@@ -319,13 +301,7 @@ class SlotTracker:
 
     def _rests(self, units: int, plateau: Plateau, before_g: float) -> list[int | None]:
         """When the weight rested at 1, 2, … units on the way to a plateau."""
-        article = self._plan.article
-        sd = math.sqrt(self.memory.noise_g**2 + article.variance_g2(units))
-        if article.unit_g < 2 * _SHIFT_SD * sd:
-            return []
-        step_g = math.copysign(article.unit_g, units)
-        levels = [before_g + n * step_g for n in range(1, abs(units))]
-        return resting_levels(self._trail, plateau.start_ms, before_g, levels, sd)
+        return self._samples.rests(units, self._plan.article, self.memory.noise_g, plateau.start_ms, before_g)
 
     def _event(self, guess: Guess, start_ms: int, t_ms: int, delta: float, conf: float, evidence: Evidence) -> Decision:
         memory = self.memory
@@ -400,7 +376,7 @@ class SlotTracker:
             return []
         self._tare_until_ms = None
         delta = mean - self._baseline.grams
-        plateau = Plateau(self._window[0].t_ms, mean, WINDOW)
+        plateau = Plateau(self._samples.start_ms, mean, WINDOW)
         evidence = self._evidence(plateau, Explanation(None))
         self._baseline.tare(mean, WINDOW)
         self._rebase(plateau)

@@ -3,6 +3,7 @@
 import time
 from itertools import count
 from random import Random
+from typing import Any
 
 import psycopg
 
@@ -41,24 +42,19 @@ def test_a_stuck_scale_opens_and_closes_one_anomaly(platform: Platform, device: 
     device.send(Lane.TEL, scale.hour(frozen_g=3_301.5))
     eventually(lambda: platform.watermark() == 6, "all is committed")
 
-    def opened() -> bool:
-        # What was gathered is looked at when more comes.
-        device.send(Lane.TEL, TelemetryFrame(v=1, ep="aaaa", seq=next(scale.seqs), t0=scale.t0_ms, ch=["b2.weight_g"],
+    def look() -> list[tuple[Any, ...]]:
+        """What was gathered is looked at when more comes."""
+        seq = next(scale.seqs)
+        device.send(Lane.TEL, TelemetryFrame(v=1, ep="aaaa", seq=seq, t0=scale.t0_ms, ch=["b2.weight_g"],
                                              i=[0], d=[0], x=[3_300.0]))  # fmt: skip
-        time.sleep(0.5)
-        return bool(platform.rows(STATE, "stuck_sensor"))
+        eventually(lambda: platform.watermark() == seq, "it is committed")
+        return platform.rows(STATE, "stuck_sensor")
 
-    eventually(opened, "the anomaly opens")
+    eventually(look, "the anomaly opens")
     assert platform.rows(STATE, "stuck_sensor") == [("stuck_sensor", "g1/b1.weight_g", False, 1)]
     device.send(Lane.TEL, scale.hour())
 
-    def closed() -> bool:
-        device.send(Lane.TEL, TelemetryFrame(v=1, ep="aaaa", seq=next(scale.seqs), t0=scale.t0_ms, ch=["b2.weight_g"],
-                                             i=[0], d=[0], x=[3_300.0]))  # fmt: skip
-        time.sleep(0.5)
-        return platform.rows(STATE, "stuck_sensor") == [("stuck_sensor", "g1/b1.weight_g", True, 1)]
-
-    eventually(closed, "the anomaly closes")
+    eventually(lambda: look() == [("stuck_sensor", "g1/b1.weight_g", True, 1)], "the anomaly closes")
 
 
 def sell(platform: Platform, first: int, last: int) -> None:
@@ -83,6 +79,14 @@ def test_sales_are_read_once_and_their_offset_is_committed(platform: Platform) -
     eventually(lambda: platform.rows(offset) == [(7,)], "sales that came meanwhile are read")
 
 
+def looks_at_sales(platform: Platform) -> int:
+    """How often the table was read, by the server's account."""
+    (row,) = platform.rows(
+        "SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0) FROM pg_stat_user_tables WHERE relname = 'pos_sale'"
+    )
+    return int(row[0])
+
+
 def test_sales_of_an_open_transaction_hold_back_later_ones(platform: Platform) -> None:
     platform.start()
     sell(platform, 0, 1)
@@ -94,6 +98,7 @@ def test_sales_of_an_open_transaction_hold_back_later_ones(platform: Platform) -
             " VALUES ('acme', 's1', 'cola', 1, now(), 'slow', 0)"
         )
         sell(platform, 1, 2)
-        time.sleep(4)
+        looks = looks_at_sales(platform)
+        eventually(lambda: looks_at_sales(platform) >= looks + 3, "the stream looks for sales")
         assert platform.rows(offset) == [(1,)]
     eventually(lambda: platform.rows(offset) == [(3,)], "both are read once the first is there")
