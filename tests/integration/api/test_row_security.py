@@ -93,6 +93,7 @@ def test_another_tenants_rows_can_be_neither_written_nor_changed(api: Connection
         "INSERT INTO tenant (tenant_id, name) VALUES ('acme', 'x')",
         "INSERT INTO shelf_event SELECT * FROM shelf_event",
         "UPDATE ingest_watermark SET seq = 0",
+        "UPDATE detector_state SET state = ''",
         "DROP TABLE site",
     ],
 )
