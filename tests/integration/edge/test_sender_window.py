@@ -326,7 +326,11 @@ def rough_manners(rng: random.Random) -> Manners:
 
 @pytest.mark.usefixtures("short_waits")
 @pytest.mark.parametrize("seed", range(8))
-def test_whatever_a_broker_does_nothing_is_lost_and_every_lane_keeps_its_order(seed: int) -> None:
+def test_whatever_a_broker_does_nothing_is_lost_and_every_lane_keeps_its_order(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # While frames are held, one PUBACK that never comes fills the window.
+    monkeypatch.setattr("edge_agent.uplink.session.PUBACK_TIMEOUT_S", 1.5)
     rng = random.Random(seed)
     counts = {lane: rng.randint(0, 400) for lane in (TEL, BULK)}
     store = MemoryStore(EP)

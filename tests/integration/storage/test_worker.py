@@ -68,6 +68,11 @@ def status(port: int) -> int:
         return 0
 
 
+def metrics(port: int) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
+        return bytes(answer.read())
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_worker_rolls_up_what_is_dirty_and_ends_cleanly_on_a_signal(
     database: str, tmp_path: Path, number: signal.Signals
@@ -79,8 +84,8 @@ def test_a_worker_rolls_up_what_is_dirty_and_ends_cleanly_on_a_signal(
         assert status(port) == 200
         tomorrow = storage.partition_name(datetime.now(UTC) + timedelta(days=1))
         assert connection.execute("SELECT to_regclass(%s) IS NOT NULL", (tomorrow,)).fetchone() == (True,)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
-            assert b'shelfpulse_jobs_total{outcome="done",task="refresh_rollups"}' in answer.read()
+        # Its rows are committed a moment before the job is counted.
+        assert wait_until(lambda: b'{outcome="done",task="refresh_rollups"}' in metrics(port), START_S)
         process.send_signal(number)
         assert process.wait(20) == 0, log.read_text()
     assert events(log)[-1] == "worker_stopped"

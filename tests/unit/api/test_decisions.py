@@ -7,9 +7,12 @@ from platform_api.replenishment import rules as replenishment
 
 def test_a_closed_anomaly_stays_as_it_was_decided() -> None:
     closed = (AnomalyState.RESOLVED, AnomalyState.DISMISSED)
-    assert {anomalies.state_after(state, action) for state, action in itertools.product(closed, anomalies.Action)} == {
-        None
-    }
+    decisions = set(anomalies.Action) - {anomalies.Action.LABEL}
+    assert {anomalies.state_after(state, action) for state, action in itertools.product(closed, decisions)} == {None}
+
+
+def test_a_label_changes_no_state_and_may_be_given_in_any() -> None:
+    assert all(anomalies.state_after(state, anomalies.Action.LABEL) is state for state in AnomalyState)
 
 
 def test_an_anomaly_goes_from_open_over_acknowledged_to_its_end() -> None:
