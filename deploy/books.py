@@ -82,6 +82,19 @@ INVOICED: Final = """
     FROM billed b FULL JOIN entries e USING (tenant_id, order_id)
     WHERE coalesce(b.amount, 0) <> coalesce(e.amount, 0) ORDER BY 1, 2
 """
+CREDITED: Final = """
+    WITH lines AS (
+        SELECT tenant_id, order_id, sum(credited_minor) AS amount FROM order_line GROUP BY 1, 2
+    ), returns AS (
+        SELECT r.tenant_id, r.order_id, sum(l.credited_minor) AS amount
+        FROM order_return r JOIN order_return_line l USING (tenant_id, return_id) GROUP BY 1, 2
+    ), entries AS (
+        SELECT tenant_id, order_id, -sum(amount_minor) AS amount FROM ar_entry WHERE kind = 'credit_note' GROUP BY 1, 2
+    )
+    SELECT tenant_id, order_id::text, l.amount, coalesce(r.amount, 0), coalesce(e.amount, 0)
+    FROM lines l LEFT JOIN returns r USING (tenant_id, order_id) LEFT JOIN entries e USING (tenant_id, order_id)
+    WHERE l.amount <> coalesce(r.amount, 0) OR l.amount <> coalesce(e.amount, 0) ORDER BY 1, 2
+"""
 ACCOUNTS: Final = """
     WITH entries AS (
         SELECT tenant_id, org_id, currency,
@@ -126,6 +139,9 @@ def prove_money(snapshot: Connection) -> Iterator[Broken]:
         yield Broken("I5", f"{tenant}/{order}", f"the net {net} of line {line} is not what its price explains")
     for tenant, order, billed, noted in snapshot.execute(INVOICED):
         yield Broken("I5", f"{tenant}/{order}", f"{billed} is invoiced by its lines, {noted} by the receivables")
+    for tenant, order, credited, returned, noted in snapshot.execute(CREDITED):
+        detail = f"{credited} is credited by its lines, {returned} by its returns, {noted} by the receivables"
+        yield Broken("I5", f"{tenant}/{order}", detail)
     for tenant, org, currency, *sums in snapshot.execute(ACCOUNTS):
         receivable, owed, deposit, paid, committed, ordered = sums
         yield Broken(

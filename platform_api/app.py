@@ -23,6 +23,7 @@ from platform_api.devices.config_routes import router as configs_router
 from platform_api.devices.routes import router as devices_router
 from platform_api.finance.routes import router as finance_router
 from platform_api.flows.order_routes import router as orders_router
+from platform_api.flows.return_routes import router as returns_router
 from platform_api.flows.shipping_routes import router as shipping_router
 from platform_api.inventory.routes import router as inventory_router
 from platform_api.kit import db, errors
@@ -167,6 +168,7 @@ def _mount(app: FastAPI) -> None:
         orders_router,
         logistics_router,
         shipping_router,
+        returns_router,
         tenancy_routes.router,
         administration_router,
         page_routes.router,

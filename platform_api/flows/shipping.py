@@ -204,15 +204,8 @@ def _arrivals(tx: Connection, tenant_id: str, shipment_id: UUID, fates: Mapping[
     legs: list[Leg] = []
     place = {"tenant_id": tenant_id, "reference": f"shipment:{shipment_id}"}
     for sku, fate in sorted(fates.items()):
-        left = dict(fate)
-        for row in tx.execute(moving.LOTS_OF_MOVE, {**place, "sku": sku}):
-            units = row["units"]
-            for target, wanted in left.items():
-                taken = min(units, wanted)
-                if taken:
-                    legs += [Leg(TRANSIT, sku, -taken, row["lot_id"]), Leg(target, sku, taken, row["lot_id"])]
-                    left[target] = wanted - taken
-                    units -= taken
+        rows = tx.execute(moving.LOTS_OF_MOVE, {**place, "sku": sku})
+        legs += moving.spread_legs(sku, [(TRANSIT, row["lot_id"], row["units"]) for row in rows], fate)
     return legs
 
 

@@ -134,9 +134,16 @@ def move(tx: Connection, actor: Actor, order: Row, action: Action, reason: str =
     return following
 
 
+def note(tx: Connection, actor: Actor, order: Row, action: str, reason: str) -> None:
+    """Write something into an order's history that leaves its state as it is."""
+    place = {"tenant_id": actor.tenant_id, "order_id": order["order_id"]}
+    event = {"action": action, "from_state": order["state"], "to_state": order["state"], "reason": reason}
+    tx.execute(queries.INSERT_EVENT, {**place, **event, "login": actor.login})
+
+
 def change_line(tx: Connection, tenant_id: str, order_id: UUID, line_no: int, **changes: int) -> None:
-    """Add to what is reserved, shipped, delivered, returned (units) or invoiced (minor units) of a line."""
-    none = dict.fromkeys(("reserved", "shipped", "delivered", "returned", "invoiced"), 0)
+    """Add to what is reserved, shipped, delivered, returned (units), invoiced or credited (minor units) of a line."""
+    none = dict.fromkeys(("reserved", "shipped", "delivered", "returned", "invoiced", "credited"), 0)
     place = {"tenant_id": tenant_id, "order_id": order_id, "line_no": line_no}
     tx.execute(queries.CHANGE_LINE, {**place, **none, **changes})
 

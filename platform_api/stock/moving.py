@@ -1,5 +1,6 @@
 """Moves that other parts of the API make: from place to place with their lots, and posted for sure."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -36,6 +37,21 @@ def transfer_legs(tx: Connection, tenant_id: str, route: Route, units: dict[str,
         lots = lots_at(tx, tenant_id, route.source, sku)
         for lot_id, taken in pick_lots(lots, wanted, route.today or date.min):
             legs += [Leg(route.source, sku, -taken, lot_id), Leg(route.target, sku, taken, lot_id)]
+    return legs
+
+
+def spread_legs(sku: str, parts: Iterable[tuple[str, UUID | None, int]], targets: Mapping[str, int]) -> list[Leg]:
+    """Both sides of units (place, lot, units) of a SKU that go to several places: each gets what it is due, in turn."""
+    left = dict(targets)
+    legs: list[Leg] = []
+    for source, lot_id, units in parts:
+        remaining = units
+        for target, wanted in left.items():
+            taken = min(remaining, wanted)
+            if taken:
+                legs += [Leg(source, sku, -taken, lot_id), Leg(target, sku, taken, lot_id)]
+                left[target] = wanted - taken
+                remaining -= taken
     return legs
 
 

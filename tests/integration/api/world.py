@@ -130,7 +130,14 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
            VALUES (%s, %s, %s, 'west', 'west-1', 'west-1', 'van', 'first')""",
         (tenant, shipment, order),
     )
+    back = uuid4()
+    connection.execute(
+        """INSERT INTO order_return (tenant_id, return_id, order_id, org_id, reason)
+           VALUES (%s, %s, %s, 'west', 'crushed')""",
+        (tenant, back, order),
+    )
     names = {
+        "return_id": str(back),
         "site": "west-1",
         "order_id": str(order),
         "shipment_id": str(shipment),
