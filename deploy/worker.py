@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     ``mqtt_url`` is the platform's broker: without it commands and configurations wait for a worker that has one.
     ``retention_days`` is the age at which raw readings are dropped, ``rollup_days`` that of rollups by the minute
     (those by the hour and day stay), ``quarantine_days`` that of payloads in quarantine (their rows stay).
+    ``webhook_loopback`` lets webhooks go to this machine, and over plain HTTP: for trials.
     """
 
     model_config = SettingsConfigDict(env_prefix="SHELFPULSE_", frozen=True)
@@ -67,6 +68,7 @@ class Settings(BaseSettings):
     retention_days: int = Field(default=400, ge=1, le=36_500)
     rollup_days: int = Field(default=1_100, ge=2, le=36_500)
     quarantine_days: int = Field(default=90, ge=1, le=36_500)
+    webhook_loopback: bool = False
 
     @model_validator(mode="after")
     def _minutes_outlive_readings(self) -> Self:
@@ -247,6 +249,8 @@ class Worker:
             ("allocate_back_orders", "* * * * * */15", self._allocate),
             ("fulfil_proposals", "* * * * * */5", self._fulfil),
             ("confirm_refills", "* * * * * */15", self._confirm),
+            ("deliver_webhooks", "* * * * * */2", self._deliver_webhooks),
+            ("forget_events", "33 * * * *", self._forget_events),
             ("forget_answers", "23 * * * *", self._forget_answers),
             ("forecast_demand", "40 19 * * *", self._forecast),
         )
@@ -326,6 +330,12 @@ class Worker:
 
     def _confirm(self, connection: Connection) -> None:
         channel.confirm_refills(connection, _now())
+
+    def _deliver_webhooks(self, connection: Connection) -> None:
+        channel.deliver_webhooks(connection, _now(), loopback=self._settings.webhook_loopback)
+
+    def _forget_events(self, connection: Connection) -> None:
+        channel.forget_events(connection, _now())
 
     def _forget_answers(self, connection: Connection) -> None:
         channel.forget_answers(connection)

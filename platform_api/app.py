@@ -51,6 +51,7 @@ from platform_api.telemetry.routes import router as telemetry_router
 from platform_api.tenancy import routes as tenancy_routes
 from platform_api.tenancy.admin_routes import router as administration_router
 from platform_api.tenancy.service import identify_with
+from platform_api.webhooks.routes import router as webhooks_router
 
 TAGS: Final = [
     {"name": "live", "description": "What changes, as it happens"},
@@ -73,6 +74,7 @@ TAGS: Final = [
     {"name": "orders", "description": "From a cart to units that are held for it"},
     {"name": "logistics", "description": "What left, where it is, and who signed for it"},
     {"name": "finance", "description": "What dealers owe, and may still order"},
+    {"name": "webhooks", "description": "What other systems are told as it happens"},
     {"name": "tenancy", "description": "Who asks, who may, and who changed what"},
     {"name": "health", "description": "For orchestrators"},
 ]
@@ -126,6 +128,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.identify = identify_with(secret)
     app.state.limits = Limits()
     app.state.provisioning = settings.provisioning()
+    app.state.webhook_loopback = settings.webhook_loopback
     errors.install(app)
     _mount(app)
     app.add_middleware(BodyLimit)
@@ -171,6 +174,7 @@ def _mount(app: FastAPI) -> None:
         returns_router,
         tenancy_routes.router,
         administration_router,
+        webhooks_router,
         page_routes.router,
     ):
         app.include_router(router, dependencies=guarded)

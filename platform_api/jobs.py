@@ -13,6 +13,7 @@ from psycopg.rows import DictRow, dict_row
 from platform_api.flows import confirming, ordering, replenishing
 from platform_api.kit import idempotency
 from platform_api.stock import booking, reconciling, reserving
+from platform_api.webhooks import delivering
 
 ROUNDS_MAX = 20
 """Batches of events that one run of the job books; the next run goes on."""
@@ -57,6 +58,16 @@ def confirm_refills(connection: psycopg.Connection[Any], now: datetime) -> int:
     rows = _dicts(connection)
     confirming.drive_simulated(rows, now)
     return confirming.confirm_deliveries(rows, now) + replenishing.close_proposals(rows, now)
+
+
+def deliver_webhooks(connection: psycopg.Connection[Any], now: datetime, *, loopback: bool) -> int:
+    """Tell subscribers what happened; returns how many deliveries were tried. ``loopback`` allows this machine."""
+    return delivering.deliver(_dicts(connection), now, delivering.Sending(loopback=loopback))
+
+
+def forget_events(connection: psycopg.Connection[Any], now: datetime) -> int:
+    """Forget what can no longer be replayed; returns how many events."""
+    return delivering.forget(_dicts(connection), now)
 
 
 def forget_answers(connection: psycopg.Connection[Any]) -> int:

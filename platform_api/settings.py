@@ -18,7 +18,8 @@ class Settings(BaseSettings):
     ``dsn`` is a libpq URL; ``secret`` the key that signs access tokens; ``metrics_port`` 0 serves no metrics.
     ``gateway_broker_url`` is where gateways find the broker (without user and password), ``gateway_ca_file`` the PEM of
     the authority that they shall believe and ``gateway_update_key_file`` the public key of updates: told when a claim
-    code is redeemed. Without the first no code can be.
+    code is redeemed. Without the first no code can be. ``webhook_loopback`` lets webhooks go to this machine, and over
+    plain HTTP: for trials.
     """
 
     model_config = SettingsConfigDict(env_prefix="SHELFPULSE_", frozen=True)
@@ -32,6 +33,7 @@ class Settings(BaseSettings):
     gateway_broker_url: str = Field(default="", pattern=r"^(mqtts?://[^@/\s]+)?$")
     gateway_ca_file: Path | None = None
     gateway_update_key_file: Path | None = None
+    webhook_loopback: bool = False
 
     def provisioning(self) -> Provisioning:
         """What gateways are told. Raises UserError for a file that cannot be read."""

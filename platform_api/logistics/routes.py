@@ -1,9 +1,6 @@
 """GET /v1/shipments, /v1/carriers, and what carriers send us."""
 
-import base64
-import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,6 +14,7 @@ from platform_api.kit.conditions import etag
 from platform_api.kit.db import Tx, enter_tenant
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found, unprocessable
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.signatures import is_signed, new_secret
 from platform_api.logistics import queries, service
 from platform_api.logistics.models import (
     Carrier,
@@ -58,9 +56,7 @@ def list_carriers(caller: Caller, tx: Tx, page: Paging) -> Listing[Carrier]:
 @router.post("/v1/carriers", summary="Add a carrier", status_code=201)
 def create_carrier(body: NewCarrier, caller: Head, tx: Tx) -> MadeCarrier:
     """A carrier. Its secret is shown this once; it signs what it sends by Standard Webhooks."""
-    secret = ""
-    if body.kind == "webhook":
-        secret = service.KEY_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    secret = new_secret() if body.kind == "webhook" else ""
     values = {"tenant_id": caller.tenant_id, "carrier": body.id, "secret": secret}
     if tx.execute(queries.INSERT_CARRIER, {**values, "kind": body.kind, "name": body.name}).rowcount == 0:
         raise ApiError(HTTPStatus.CONFLICT, f"there is a carrier {body.id} already")
@@ -121,12 +117,12 @@ def take_event(
     """For carriers: one event of one shipment, signed by Standard Webhooks with the carrier's secret."""
     row = tx.execute(queries.KEY_OF, {"tenant_id": tenant, "carrier": carrier}).fetchone()
     assert row is not None
-    signed = row["secret"] is not None and service.is_signed(
-        row["secret"],
-        service.Signature(webhook_id, webhook_timestamp, webhook_signature),
-        body,
-        datetime.now(UTC),
-    )
+    proof = {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": webhook_timestamp,
+        "webhook-signature": webhook_signature,
+    }
+    signed = row["secret"] is not None and is_signed(row["secret"], proof, body)
     if not signed:
         raise ApiError(HTTPStatus.UNAUTHORIZED, "the signature does not fit", headers={"WWW-Authenticate": "Bearer"})
     enter_tenant(tx, tenant)

@@ -130,4 +130,13 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "POST /v1/api-keys": HQ,
     "POST /v1/api-keys/{key_id}:revoke": HQ,
     "GET /v1/audit-log": AUDITORS,
+    "GET /v1/webhooks": STAFF,
+    "GET /v1/webhooks/{webhook_id}": STAFF,
+    "POST /v1/webhooks": HQ,
+    "PUT /v1/webhooks/{webhook_id}": HQ,
+    "POST /v1/webhooks/{webhook_id}:rotate": HQ,
+    "POST /v1/webhooks/{webhook_id}:test": HQ,
+    "POST /v1/webhooks/{webhook_id}:replay": HQ,
+    "GET /v1/webhooks/{webhook_id}/deliveries": STAFF,
+    "GET /v1/webhook-events": STAFF,
 }

@@ -17,7 +17,9 @@ BROKER_URL: Final = "mqtts://broker.example:8883"
 
 def settings_for(dsn: str) -> Settings:
     """Settings of an API under test."""
-    return Settings.model_validate({"dsn": dsn, "secret": SECRET, "gateway_broker_url": BROKER_URL})
+    return Settings.model_validate(
+        {"dsn": dsn, "secret": SECRET, "gateway_broker_url": BROKER_URL, "webhook_loopback": True}
+    )
 
 
 @contextmanager

@@ -58,6 +58,8 @@ BODIES_OF: dict[str, Any] = {
     "POST /v1/returns/{return_id}:receive": {},
     "POST /v1/shipments/{shipment_id}:deliver": {"signer": "Somebody", "at": "2026-01-05T08:00:00Z"},
     "PUT /v1/price-lists/{list_id}": {"name": "x", "level": "default"},
+    "PUT /v1/webhooks/{webhook_id}": {"url": "https://erp.example.com/"},
+    "POST /v1/webhooks/{webhook_id}:replay": {"from": "2026-01-05T08:00:00Z"},
     "PUT /v1/users/{user_id}": {"role": "ops", "name": "x"},
 }
 """What makes a request whole that names another tenant's thing: it must get as far as looking for it."""

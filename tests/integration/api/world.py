@@ -136,8 +136,15 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
            VALUES (%s, %s, %s, 'west', 'crushed')""",
         (tenant, back, order),
     )
+    webhook = uuid4()
+    connection.execute(
+        """INSERT INTO webhook (tenant_id, webhook_id, url, events, secret)
+           VALUES (%s, %s, 'https://erp.example.com/', '{count.cancelled}', 'whsec_eHh4')""",
+        (tenant, webhook),
+    )
     names = {
         "return_id": str(back),
+        "webhook_id": str(webhook),
         "site": "west-1",
         "order_id": str(order),
         "shipment_id": str(shipment),

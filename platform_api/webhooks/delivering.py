@@ -1,0 +1,140 @@
+"""Sends what waits for subscribers; run by the worker, for all tenants, by several at once if there are."""
+
+import random
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+
+from platform_api.kit.db import Connection
+from platform_api.kit.destinations import Answer, DestinationError, post
+from platform_api.kit.money import MoneyText
+from platform_api.kit.signatures import signed_headers
+from platform_api.webhooks import queries
+from platform_api.webhooks.rules import DEAD_AFTER, EVENT_LIFE, Fate, fate_of, wait_of
+
+TIMEOUT_S: Final = 10.0
+LEASE: Final = timedelta(seconds=120)
+EACH_MAX: Final = 20
+ALL_MAX: Final = 100
+SENDERS: Final = 8
+MEDIA_TYPE: Final = "application/cloudevents+json; charset=utf-8"
+TYPE_PREFIX: Final = "shelfpulse."
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How deliveries are sent: seconds of one exchange, whether this machine may be asked, and the dice of delays."""
+
+    loopback: bool = False
+    timeout_s: float = TIMEOUT_S
+    chance: Callable[[], float] = random.random
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An attempt: the answer, or what was in its way."""
+
+    row: Row
+    answer: Answer | None
+    error: str
+
+
+def deliver(tx: Connection, now: datetime, sending: Sending) -> int:
+    """Send what is due; returns how many deliveries were tried. ``tx`` is in autocommit mode.
+
+    At least once: an endpoint knows by ``webhook-id`` what it has heard before.
+    """
+    claimed = tx.execute(queries.CLAIM, {"now": now, "lease": now + LEASE, "each": EACH_MAX, "all": ALL_MAX}).fetchall()
+    if not claimed:
+        return 0
+    with ThreadPoolExecutor(SENDERS, thread_name_prefix="webhook") as pool:
+        for tried in pool.map(lambda row: attempt(row, sending), claimed):
+            with tx.transaction():
+                _settle(tx, tried, now, sending)
+    return len(claimed)
+
+
+def forget(tx: Connection, now: datetime) -> int:
+    """Forget events that nobody can replay any more; returns how many."""
+    return tx.execute(queries.FORGET, {"before": now - EVENT_LIFE}).rowcount
+
+
+def attempt(row: Row, sending: Sending) -> Tried:
+    """Send one delivery and say what came of it."""
+    body = render(row)
+    keys = [key for key in (row["secret"], row["previous_secret"]) if key]
+    headers = {
+        "content-type": MEDIA_TYPE,
+        "user-agent": "ShelfPulse",
+        **signed_headers(keys, str(row["event_id"]), datetime.now(UTC), body),
+    }
+    try:
+        answer = post(row["url"], headers, body.encode(), timeout_s=sending.timeout_s, loopback=sending.loopback)
+    except DestinationError as error:
+        return Tried(row, None, str(error))
+    return Tried(row, answer, "" if fate_of(answer.status, 1) is Fate.DELIVERED else f"answered {answer.status}")
+
+
+def render(row: Row) -> str:
+    """An event of the outbox as a CloudEvent (1.0, structured JSON)."""
+    event = CloudEvent(
+        {
+            "specversion": "1.0",
+            "id": str(row["event_id"]),
+            "source": f"/tenants/{row['tenant_id']}",
+            "type": TYPE_PREFIX + row["type"],
+            "subject": row["subject"],
+            "time": row["at"],
+            "datacontenttype": "application/json",
+        },
+        shown(row["data"]),
+    )
+    return JSONFormat().write(event).decode()
+
+
+def shown(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Data of the outbox with money as the API shows it."""
+    return {
+        name: MoneyText.of(value["minor"], value["currency"]).model_dump()
+        if isinstance(value, dict) and value.keys() == {"minor", "currency"}
+        else value
+        for name, value in data.items()
+    }
+
+
+def _settle(tx: Connection, tried: Tried, now: datetime, sending: Sending) -> None:
+    row = tried.row
+    status = None if tried.answer is None else tried.answer.status
+    fate = fate_of(status, row["attempts"])
+    asked_s = None if tried.answer is None else tried.answer.retry_after_s
+    again = now + wait_of(row["attempts"], sending.chance(), asked_s) if fate is Fate.RETRY else None
+    state = {Fate.DELIVERED: "delivered", Fate.RETRY: "pending"}.get(fate, "failed")
+    place = {name: row[name] for name in ("tenant_id", "webhook_id", "event_id", "attempts")}
+    delivered_at = now if fate is Fate.DELIVERED else None
+    tx.execute(
+        queries.SETTLE,
+        {
+            **place,
+            "state": state,
+            "next_at": again,
+            "status": status,
+            "error": tried.error,
+            "delivered_at": delivered_at,
+        },
+    )
+    if fate is Fate.DELIVERED:
+        tx.execute(queries.NOTE_WELL, place)
+        return
+    tx.execute(queries.NOTE_FAILING, {**place, "now": now})
+    if fate is Fate.GONE:
+        tx.execute(queries.DISABLE, {**place, "reason": "the endpoint answered 410 Gone", "failing_before": None})
+    elif fate is Fate.FAILED:
+        days = f"took nothing for {DEAD_AFTER.days} days; last: {tried.error}"
+        tx.execute(queries.DISABLE, {**place, "reason": days, "failing_before": now - DEAD_AFTER})

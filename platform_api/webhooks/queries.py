@@ -1,0 +1,133 @@
+"""SQL of webhooks. Every statement of the API carries tenant_id; row security holds beneath it."""
+
+_WEBHOOK = """
+SELECT webhook_id, url, description, events, enabled, disabled_reason, failing_since, previous_until, created_at,
+       version
+FROM webhook WHERE tenant_id = %(tenant_id)s
+"""
+
+WEBHOOKS = f"""{_WEBHOOK}
+  AND (%(after)s::uuid IS NULL OR webhook_id > %(after)s)
+ORDER BY webhook_id
+LIMIT %(limit)s
+"""
+
+WEBHOOK = f"{_WEBHOOK} AND webhook_id = %(webhook_id)s"
+
+WEBHOOK_FOR_UPDATE = f"{WEBHOOK} FOR UPDATE"
+
+COUNT_WEBHOOKS = "SELECT count(*) AS n FROM webhook WHERE tenant_id = %(tenant_id)s AND enabled"
+
+INSERT_WEBHOOK = """
+INSERT INTO webhook (tenant_id, webhook_id, url, description, events, enabled, disabled_reason, secret)
+VALUES (%(tenant_id)s, %(webhook_id)s, %(url)s, %(description)s, %(events)s, %(enabled)s,
+        CASE WHEN %(enabled)s THEN '' ELSE 'by hand' END, %(secret)s)
+"""
+
+# What is enabled anew is believed to work until it fails again.
+UPDATE_WEBHOOK = """
+UPDATE webhook
+SET url = %(url)s, description = %(description)s, events = %(events)s, enabled = %(enabled)s,
+    disabled_reason = CASE WHEN %(enabled)s THEN '' ELSE 'by hand' END, failing_since = NULL, version = version + 1
+WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s
+"""
+
+ROTATE = "SELECT rotate_webhook(%(webhook_id)s, %(secret)s, %(until)s) AS version"
+
+INSERT_EVENT = """
+INSERT INTO outbox (tenant_id, event_id, type, subject, data)
+VALUES (%(tenant_id)s, %(event_id)s, %(type)s, %(subject)s, %(data)s)
+"""
+
+INSERT_DELIVERY = """
+INSERT INTO webhook_delivery (tenant_id, webhook_id, event_id) VALUES (%(tenant_id)s, %(webhook_id)s, %(event_id)s)
+"""
+
+EVENTS = """
+SELECT event_id, type, subject, data, at FROM outbox
+WHERE tenant_id = %(tenant_id)s
+  AND (%(types)s::text[] IS NULL OR type = ANY(%(types)s))
+  AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
+  AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
+  AND (%(after)s::uuid IS NULL OR event_id > %(after)s)
+ORDER BY event_id
+LIMIT %(limit)s
+"""
+
+DELIVERIES = """
+SELECT d.event_id, o.type, d.state, d.attempts, d.next_at, d.status, d.error, d.delivered_at
+FROM webhook_delivery d JOIN outbox o USING (tenant_id, event_id)
+WHERE d.tenant_id = %(tenant_id)s AND d.webhook_id = %(webhook_id)s
+  AND (%(state)s::text IS NULL OR d.state = %(state)s)
+  AND (%(after)s::uuid IS NULL OR d.event_id < %(after)s)
+ORDER BY d.event_id DESC
+LIMIT %(limit)s
+"""
+
+# Events that are named, or those of a time; of the latter what the subscription is for. Tests of others never.
+REPLAY = """
+INSERT INTO webhook_delivery AS kept (tenant_id, webhook_id, event_id)
+SELECT w.tenant_id, w.webhook_id, o.event_id
+FROM webhook w JOIN outbox o USING (tenant_id)
+WHERE w.tenant_id = %(tenant_id)s AND w.webhook_id = %(webhook_id)s AND o.type <> 'webhook.test'
+  AND (o.event_id = ANY(%(events)s::uuid[])
+       OR (o.at >= %(since)s AND o.at < %(until)s AND (w.events = '{}' OR o.type = ANY(w.events))))
+ORDER BY o.event_id
+LIMIT %(maximum)s
+ON CONFLICT (tenant_id, webhook_id, event_id) DO UPDATE
+SET state = 'pending', attempts = 0, next_at = now(), status = NULL, error = '', delivered_at = NULL
+"""
+
+# ---------------------------------------------------------------- the worker, of all tenants
+
+# Taken until a lease ends: what a worker that dies had taken comes again. An endpoint that fails is asked once a round,
+# so that it does not hold up the others.
+CLAIM = """
+WITH due AS (
+    SELECT w.tenant_id, w.webhook_id, d.event_id, w.url, w.secret,
+           CASE WHEN w.previous_until > %(now)s THEN w.previous_secret ELSE '' END AS previous_secret
+    FROM webhook w CROSS JOIN LATERAL (
+        SELECT p.event_id FROM webhook_delivery p
+        WHERE p.tenant_id = w.tenant_id AND p.webhook_id = w.webhook_id AND p.state = 'pending' AND p.next_at <= %(now)s
+        ORDER BY p.next_at, p.event_id
+        LIMIT CASE WHEN w.failing_since IS NULL THEN %(each)s ELSE 1 END
+        FOR UPDATE SKIP LOCKED
+    ) d
+    WHERE w.enabled
+    LIMIT %(all)s
+), taken AS (
+    UPDATE webhook_delivery d SET attempts = d.attempts + 1, next_at = %(lease)s
+    FROM due WHERE d.tenant_id = due.tenant_id AND d.webhook_id = due.webhook_id AND d.event_id = due.event_id
+    RETURNING d.tenant_id, d.webhook_id, d.event_id, d.attempts
+)
+SELECT taken.*, due.url, due.secret, due.previous_secret, o.type, o.subject, o.data, o.at
+FROM taken JOIN due USING (tenant_id, webhook_id, event_id) JOIN outbox o USING (tenant_id, event_id)
+ORDER BY o.event_id
+"""
+
+# Only the attempt that was claimed: a replay that came meanwhile begins anew.
+SETTLE = """
+UPDATE webhook_delivery
+SET state = %(state)s, next_at = coalesce(%(next_at)s, next_at), status = %(status)s, error = %(error)s,
+    delivered_at = %(delivered_at)s
+WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s AND event_id = %(event_id)s
+  AND state = 'pending' AND attempts = %(attempts)s
+"""
+
+NOTE_WELL = """
+UPDATE webhook SET failing_since = NULL
+WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s AND failing_since IS NOT NULL
+"""
+
+NOTE_FAILING = """
+UPDATE webhook SET failing_since = %(now)s
+WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s AND failing_since IS NULL
+"""
+
+DISABLE = """
+UPDATE webhook SET enabled = false, disabled_reason = %(reason)s, version = version + 1
+WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s AND enabled
+  AND (%(failing_before)s::timestamptz IS NULL OR failing_since < %(failing_before)s)
+"""
+
+FORGET = "DELETE FROM outbox WHERE at < %(before)s"
