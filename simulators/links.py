@@ -1,4 +1,4 @@
-"""Few MQTT connections for many gateways: paho in an outer loop, one thread, an own window of unconfirmed publishes.
+"""Few MQTT connections for many gateways: the gateway's own client in an outer loop, one thread, a window of its own.
 
 A fresh client for each connection, and nothing is published while disconnected: paho would send its whole queue past
 any window when it connects.
@@ -13,12 +13,13 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from contracts.acks import AWAITING_PUBACK_MAX
 from contracts.errors import UserError
 from contracts.presence import KEEPALIVE_S
+from edge_agent.uplink.buffered_client import BufferedClient
+from edge_agent.uplink.buffered_socket import BufferedSocket
 
 RECONNECT_S: Final = (0.5, 15.0)
 """First and longest pause before connecting again; full jitter. Shorter than a gateway's: somebody waits for a test."""
@@ -106,7 +107,7 @@ class Link:
         self._source = source
         self._rng = rng
         self._window = window
-        self._client: mqtt.Client | None = None
+        self._client: BufferedClient | None = None
         self._ready = False
         self._awaiting = 0
         self._suback_mids: set[int] = set()
@@ -124,25 +125,24 @@ class Link:
 
     def fileno(self) -> int:
         """Descriptor of the socket, -1 without one."""
-        sock = self._client.socket() if self._client is not None else None
+        sock = self._buffer()
         return sock.fileno() if sock is not None else -1
 
     def wants_write(self) -> bool:
         """Whether bytes wait for the socket."""
-        return self._client is not None and self._client.want_write()
+        sock = self._buffer()
+        return sock is not None and sock.unsent > 0
 
-    def turn(self, now_s: float, *, readable: bool, writable: bool) -> None:
+    def turn(self, now_s: float, *, readable: bool, writable: bool) -> None:  # noqa: ARG002 - a write just tries
         """Connect when it is time, read and write what is possible, and publish within the window."""
         client = self._client
         if client is None:
             if now_s >= self._next_try_s:
                 self._connect(now_s)
             return
-        if readable:
-            client.loop_read()
         # Each call may find that the connection is lost, and drop the client.
-        if writable and client is self._client:
-            client.loop_write()
+        if readable:
+            self._read(client)
         if now_s >= self._misc_s and client is self._client:
             self._misc_s = now_s + MISC_EVERY_S
             client.loop_misc()
@@ -150,6 +150,7 @@ class Link:
             self._lost("no answer to CONNECT or SUBSCRIBE")
         if self._ready:
             self._publish(now_s)
+        self._flush()
 
     def close(self) -> None:
         """Leave, without a will."""
@@ -157,6 +158,27 @@ class Link:
         if client is not None:
             client.on_disconnect = None
             client.disconnect()
+            if (sock := client.buffer()) is not None:
+                sock.close()
+
+    def _buffer(self) -> BufferedSocket | None:
+        return self._client.buffer() if self._client is not None else None
+
+    def _read(self, client: BufferedClient) -> None:
+        """Every packet that came: no ``select`` would tell of those that lie in the buffer."""
+        client.loop_read()
+        while client is self._client and (sock := client.buffer()) is not None and sock.pending():
+            client.loop_read()
+
+    def _flush(self) -> None:
+        if self._client is not None and self._client.want_write():
+            self._client.loop_write()  # what was said within a callback, which paho keeps until then
+        sock = self._buffer()
+        try:
+            if sock is not None:
+                sock.flush()
+        except OSError as error:
+            self._lost(str(error))
 
     def _publish(self, now_s: float) -> None:
         client = self._client
@@ -165,21 +187,19 @@ class Link:
             if message is None:
                 return
             self._awaiting += 1
-            info = client.publish(message.topic, message.payload, qos=1, retain=message.retain)
-            if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS and client is self._client:
-                self._lost(f"publish: {info.rc.name}")
-                return
+            try:
+                client.send_publish(message.topic.encode(), message.payload, retain=message.retain)
+            except ConnectionError as error:
+                self._lost(f"publish: {error}")
 
     def _connect(self, now_s: float) -> None:
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=self._client_id, clean_session=True)
+        client = BufferedClient(self._client_id, self._on_puback, version5=False, clean=True)
         client.connect_timeout = CONNECT_TIMEOUT_S
-        client.max_inflight_messages_set(0)
         if self._broker.user:
             client.username_pw_set(self._broker.user, self._broker.password)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
-        client.on_publish = self._on_publish
         client.on_message = self._on_message
         self._client = client
         self._awaiting = 0
@@ -235,10 +255,9 @@ class Link:
         self.connections += 1
         self._source.connected(time.monotonic())
 
-    def _on_publish(self, client: mqtt.Client, _data: Any, _mid: int, _reason: Any, _props: Any) -> None:
-        if client is self._client:
-            self._awaiting -= 1
-            self._source.published()
+    def _on_puback(self, _mid: int, _code: int) -> None:
+        self._awaiting -= 1
+        self._source.published()
 
     def _on_message(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         if client is self._client:

@@ -9,11 +9,11 @@ import selectors
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -21,9 +21,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from contracts.commands import DOWN_MAX_BYTES
 from contracts.presence import KEEPALIVE_S, WILL_DELAY_S
 from edge_agent.settings import Broker
+from edge_agent.uplink.buffered_client import BufferedClient
 from edge_agent.uplink.buffered_socket import BufferedSocket
 from edge_agent.uplink.counts import Alarm
-from edge_agent.uplink.reasons import Reaction, Reason
+from edge_agent.uplink.reasons import Reaction
 from edge_agent.uplink.tls import client_context, describe, is_refusal
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -38,7 +39,6 @@ QOS_MAX_DEFAULT: Final = 2
 MISC_EVERY_S: Final = 1.0
 PACKETS_MAX: Final = 256
 """Packets that are read before it is time to write again."""
-_PACKET_ID_BYTES: Final = 2
 _PUBLISH_OVERHEAD_BYTES: Final = 10
 """First byte, length (4), length of the topic (2), packet id (2), no properties (1)."""
 
@@ -150,46 +150,6 @@ class Waker:
         self._writer.close()
 
 
-class _Client(paho.Client):
-    """paho on a buffered socket, and without its queue of what was published: the window is ours.
-
-    Saves two thirds of the time for a frame (three system calls a PUBACK and one a publish, a condition variable a
-    message), and leaves paho nothing that it could send by itself. Overrides internals of paho 2 and none of its
-    protocol; the integration tests run it against real brokers, so that a change in paho shows.
-    """
-
-    def __init__(self, client_id: str, on_puback: Callable[[int, int], None], *, version5: bool) -> None:
-        super().__init__(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            clean_session=None if version5 else False,
-            protocol=MQTTProtocolVersion.MQTTv5 if version5 else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-            manual_ack=True,
-        )
-        self._on_puback = on_puback
-
-    def send_publish(self, topic: bytes, payload: bytes, *, retain: bool) -> int:
-        """Write a PUBLISH of QoS 1 to the socket's buffer; its packet id. Raises NotConnectedError."""
-        mid = self._mid_generate()
-        code = self._send_publish(mid, topic, payload, 1, retain)
-        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise NotConnectedError(code.name.lower())
-        return mid
-
-    def _create_socket(self) -> "paho.SocketLike":  # defined for type checkers only
-        return BufferedSocket(super()._create_socket())  # type: ignore[arg-type]  # its own wrapper is for websockets
-
-    def _handle_pubackcomp(self, cmd: str) -> MQTTErrorCode:
-        """Packet id, and by MQTT 5 a reason code unless it is 0 (section 3.4.2)."""
-        packet = self._in_packet["packet"]
-        if cmd != "PUBACK" or len(packet) < _PACKET_ID_BYTES:
-            return MQTTErrorCode.MQTT_ERR_PROTOCOL
-        code = packet[_PACKET_ID_BYTES] if len(packet) > _PACKET_ID_BYTES else Reason.SUCCESS
-        self._on_puback(packet[0] << 8 | packet[1], code)
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-
 class Connection:
     """One connection to a broker, by MQTT 5 or 3.1.1. ``open`` it, then ``wait`` for ``Connected``.
 
@@ -206,7 +166,7 @@ class Connection:
         self._socket: BufferedSocket | None = None
         self._misc_s = 0.0
         self._packet_max_bytes: int | None = None
-        self._client = _Client(client_id, self._on_puback, version5=version5)
+        self._client = BufferedClient(client_id, self._on_puback, version5=version5)
         self._client.connect_timeout = CONNECT_TIMEOUT_S
         if broker.username is not None:
             self._client.username_pw_set(broker.username, broker.password)
@@ -235,8 +195,8 @@ class Connection:
             text = describe(error) if isinstance(error, OSError) else str(error)
             reaction = Reaction.RETRY_SLOWLY if isinstance(error, ssl.SSLError) else Reaction.RETRY
             raise NotConnectedError(text, reaction) from error
-        opened = self._client.socket()
-        assert isinstance(opened, BufferedSocket)
+        opened = self._client.buffer()
+        assert opened is not None
         self._socket = opened
         self._selector.register(opened, selectors.EVENT_READ)
 
@@ -256,7 +216,10 @@ class Connection:
 
         Raises NotConnectedError.
         """
-        return self._client.send_publish(topic.encode(), payload, retain=retain)
+        try:
+            return self._client.send_publish(topic.encode(), payload, retain=retain)
+        except ConnectionError as error:
+            raise NotConnectedError(str(error)) from error
 
     def acknowledge(self, mid: int) -> None:
         """Send the PUBACK of a ``Message`` with the next ``wait``."""
