@@ -29,6 +29,7 @@ from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.quotas import Quota, check_quota
 from platform_api.orders import queries
 from platform_api.orders.models import (
+    DiscountsRequest,
     Order,
     OrderRequest,
     OrderSummary,
@@ -39,7 +40,8 @@ from platform_api.orders.models import (
     summary_of,
 )
 from platform_api.orders.rules import State
-from platform_api.orders.service import Actor, lock_order, read_order, write_lines
+from platform_api.orders.service import Actor, lock_order, read_order, write_discounts, write_lines
+from platform_api.orders.totals import WHOLE, Discount
 from platform_api.stock import queries as stock_queries
 from platform_api.stock.rules import available
 
@@ -113,13 +115,14 @@ def create(body: OrderRequest, caller: Buyers, tx: Tx, once: OnceOnly) -> Respon
 def change(
     order_id: UUID, body: OrderRequest, caller: Buyers, version: ExpectedVersion, tx: Tx, response: Response
 ) -> Order:
-    """The draft as it shall be, at the prices of now."""
+    """The draft as it shall be, at the prices of now; discounts were agreed for what it was, and end."""
     order = lock_order(tx, actor_of(caller), order_id, version)
     if order["state"] != State.DRAFT:
         raise ApiError(HTTPStatus.CONFLICT, f"the order is {order['state']}")
     org, _, warehouse, priced = _price(tx, caller, body)
     if (org, body.currency) != (order["org_id"], order["currency"]):
         raise unprocessable("body.org", "an order keeps its buyer and its currency")
+    write_discounts(tx, caller.tenant_id, order_id, {})
     write_lines(
         tx,
         caller.tenant_id,
@@ -131,6 +134,17 @@ def change(
         reference=body.reference,
     )
     ordering.bump(tx, actor_of(caller), order_id)
+    return _answer(tx, caller, order_id, response)
+
+
+@router.put("/v1/orders/{order_id}/discounts", summary="Agree on discounts", responses=CHANGE_RESPONSES)
+def discount(
+    order_id: UUID, body: DiscountsRequest, caller: Approver, version: ExpectedVersion, tx: Tx, response: Response
+) -> Order:
+    """Taken off a draft, in place of those before: first of lines, then of the whole; tax is on what is left."""
+    asked = {**body.lines, **({} if body.order is None else {WHOLE: body.order})}
+    discounts = {number: Discount(one.basis_points, one.reason) for number, one in asked.items()}
+    ordering.discount(tx, actor_of(caller), order_id, version, discounts, datetime.now(UTC))
     return _answer(tx, caller, order_id, response)
 
 

@@ -5,6 +5,7 @@ Locks are taken in one order everywhere: the order, the dealer's credit, the bal
 
 from collections.abc import Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
@@ -13,9 +14,21 @@ from platform_api.finance import service as finance
 from platform_api.finance.service import Debtor
 from platform_api.flows.pricing import buyer_of, price_lines
 from platform_api.kit.db import Connection
+from platform_api.kit.errors import ApiError, unprocessable
 from platform_api.orders import queries
 from platform_api.orders.rules import WAITING, Action, State
-from platform_api.orders.service import Actor, change_line, lock_order, move, read_lines, write_lines
+from platform_api.orders.service import (
+    Actor,
+    change_line,
+    lock_order,
+    move,
+    note,
+    read_discounts,
+    read_lines,
+    write_discounts,
+    write_lines,
+)
+from platform_api.orders.totals import WHOLE, Discount
 from platform_api.stock import reserving
 
 Row = Mapping[str, Any]
@@ -49,6 +62,30 @@ def submit(tx: Connection, actor: Actor, order_id: UUID, version: int, now: date
         following = _approve(tx, actor, {**order, "state": following}, Action.APPROVE, "within credit")
     bump(tx, actor, order_id)
     return following
+
+
+def discount(
+    tx: Connection,
+    actor: Actor,
+    order_id: UUID,
+    version: int,
+    discounts: Mapping[int, Discount],
+    now: datetime,
+) -> None:
+    """Agree on discounts of a draft, in place of those before, and price it anew.
+
+    Raises ApiError (404, 409, 412), InputError (422) for a line that there is not.
+    """
+    order = lock_order(tx, actor, order_id, version)
+    if order["state"] != State.DRAFT:
+        raise ApiError(HTTPStatus.CONFLICT, f"the order is {order['state']}")
+    known = {line["line_no"] for line in read_lines(tx, actor.tenant_id, order_id)} | {WHOLE}
+    if unknown := sorted(set(discounts) - known):
+        raise unprocessable(f"body.lines.{unknown[0]}", "there is no such line")
+    write_discounts(tx, actor.tenant_id, order_id, discounts)
+    _reprice(tx, actor, order, now)
+    note(tx, actor, order, "discount", "; ".join(sorted({one.reason for one in discounts.values()})))
+    bump(tx, actor, order_id)
 
 
 def approve(tx: Connection, actor: Actor, order_id: UUID, version: int) -> State:
@@ -138,7 +175,8 @@ def _reprice(tx: Connection, actor: Actor, order: Row, now: datetime) -> None:
     buyer = buyer_of(tx, actor.tenant_id, order["org_id"], order["currency"])
     lines = read_lines(tx, actor.tenant_id, order["order_id"])
     wanted = [Wanted(line["sku"], line["uom"], line["packs"]) for line in lines]
-    priced = price_lines(tx, actor.tenant_id, buyer, wanted, now)
+    discounts = read_discounts(tx, actor.tenant_id, order["order_id"])
+    priced = price_lines(tx, actor.tenant_id, buyer, wanted, now, discounts)
     write_lines(tx, actor.tenant_id, order["order_id"], priced.lines, priced.totals)
 
 

@@ -12,7 +12,7 @@ from platform_api.kit.errors import FieldProblem, InputError, not_found, unproce
 from platform_api.kit.money import AMOUNT_MAX_MINOR
 from platform_api.orders import queries
 from platform_api.orders.service import DraftLine
-from platform_api.orders.totals import PricedLine, Totals, total_up
+from platform_api.orders.totals import NO_DISCOUNTS, Discount, PricedLine, Totals, total_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,18 @@ def buyer_of(tx: Connection, tenant_id: str, org_id: str, currency: str) -> Buye
         raise not_found("organisation") from error
 
 
-def price_lines(tx: Connection, tenant_id: str, buyer: Buyer, wanted: Sequence[Wanted], now: datetime) -> Priced:
-    """Each line at its price. Raises InputError (422) that names every line that cannot be ordered, and why."""
+def price_lines(
+    tx: Connection,
+    tenant_id: str,
+    buyer: Buyer,
+    wanted: Sequence[Wanted],
+    now: datetime,
+    discounts: Mapping[int, Discount] = NO_DISCOUNTS,
+) -> Priced:
+    """Each line at its price, less ``discounts`` by line number.
+
+    Raises InputError (422) that names every line that cannot be ordered, and why.
+    """
     offers = catalogue.find_offers(tx, tenant_id, buyer, wanted, now)
     lines, problems = [], []
     for number, (one, offer) in enumerate(zip(wanted, offers, strict=True)):
@@ -57,7 +67,8 @@ def price_lines(tx: Connection, tenant_id: str, buyer: Buyer, wanted: Sequence[W
         [
             PricedLine(number, line.packs, line.unit_price_minor, line.tax_basis_points)
             for number, line in enumerate(lines, start=1)
-        ]
+        ],
+        discounts,
     )
     if totals.total_minor > AMOUNT_MAX_MINOR:
         raise unprocessable("body.lines", "the order is beyond what can be paid")

@@ -57,6 +57,27 @@ class ReasonRequest(BaseModel):
     reason: Annotated[Text, StringConstraints(min_length=3)]
 
 
+class DiscountRequest(BaseModel):
+    """A share that is taken off, in basis points (100 are one per cent), and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    basis_points: Annotated[int, Field(ge=1, le=10_000)]
+    reason: Annotated[Text, StringConstraints(min_length=3)]
+
+
+class DiscountsRequest(BaseModel):
+    """Discounts of an order, all of them: of the whole, and of lines by their number."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"order": {"basis_points": 250, "reason": "spring fair"}}]},
+    )
+
+    order: DiscountRequest | None = None
+    lines: Annotated[dict[Annotated[int, Field(ge=1)], DiscountRequest], Field(max_length=LINES_MAX)] = {}
+
+
 class OrderLine(BaseModel):
     """A line: its price with the explanation, what is added and taken, and how far its units are."""
 

@@ -57,6 +57,18 @@ RETURNING order_id
 
 DELETE_LINES = "DELETE FROM order_line WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s"
 
+DISCOUNTS = """
+SELECT line_no, basis_points, reason FROM order_discount
+WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s
+"""
+
+DELETE_DISCOUNTS = "DELETE FROM order_discount WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s"
+
+INSERT_DISCOUNT = """
+INSERT INTO order_discount (tenant_id, order_id, line_no, basis_points, reason)
+VALUES (%(tenant_id)s, %(order_id)s, %(line_no)s, %(basis_points)s, %(reason)s)
+"""
+
 INSERT_LINE = """
 INSERT INTO order_line (tenant_id, order_id, line_no, sku, uom, factor, packs, units, unit_price_minor, net_minor,
                         tax_basis_points, explanation)

@@ -14,7 +14,7 @@ from platform_api.kit.errors import ApiError, not_found
 from platform_api.orders import queries
 from platform_api.orders.models import Order, OrderEvent, line_of, summary_of
 from platform_api.orders.rules import Action, State, state_after
-from platform_api.orders.totals import Totals
+from platform_api.orders.totals import Discount, Totals
 
 Row = Mapping[str, Any]
 
@@ -118,6 +118,21 @@ def write_lines(
     }
     same = dict.fromkeys(("ship_from", "ship_to", "reference"))
     tx.execute(queries.SET_TOTALS, {**place, **money, **same, **changes})
+
+
+def read_discounts(tx: Connection, tenant_id: str, order_id: UUID) -> dict[int, Discount]:
+    """What was agreed to be taken off, by line number."""
+    rows = tx.execute(queries.DISCOUNTS, {"tenant_id": tenant_id, "order_id": order_id})
+    return {row["line_no"]: Discount(row["basis_points"], row["reason"]) for row in rows}
+
+
+def write_discounts(tx: Connection, tenant_id: str, order_id: UUID, discounts: Mapping[int, Discount]) -> None:
+    """Replace what was agreed to be taken off; the order is to be priced anew then."""
+    place = {"tenant_id": tenant_id, "order_id": order_id}
+    tx.execute(queries.DELETE_DISCOUNTS, place)
+    for number, one in sorted(discounts.items()):
+        values = {"line_no": number, "basis_points": one.basis_points, "reason": one.reason}
+        tx.execute(queries.INSERT_DISCOUNT, {**place, **values})
 
 
 def move(tx: Connection, actor: Actor, order: Row, action: Action, reason: str = "") -> State:

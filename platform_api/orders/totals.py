@@ -4,9 +4,9 @@ A line's net is packs times the price of a pack. A discount on the whole and the
 sums, and shared out over the lines by largest remainders: so the total equals its explanations, to the last unit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from platform_api.kit.money import BASIS_POINTS, portion, share_out
 
@@ -24,6 +24,19 @@ class PricedLine:
     def net_minor(self) -> int:
         """Packs times the price of one."""
         return self.packs * self.unit_price_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Discount:
+    """A share that is taken off, and why."""
+
+    basis_points: int
+    reason: str
+
+
+WHOLE: Final = 0
+"""Stands for the whole order where lines have their numbers, from 1 on."""
+NO_DISCOUNTS: Final[Mapping[int, Discount]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +67,48 @@ class Totals:
         return self.net_minor + self.adjustment_minor
 
 
-def total_up(lines: Sequence[PricedLine], discount_basis_points: int = 0) -> Totals:
-    """The money of an order with a discount on the whole. Tax is on what is left after the discount."""
-    assert 0 <= discount_basis_points <= BASIS_POINTS
-    net = sum(line.net_minor for line in lines)
-    discount = portion(net, discount_basis_points, BASIS_POINTS)
-    discounts = share_out(-discount, [line.net_minor for line in lines])
-    adjustments = [
-        Adjustment(
-            line.line_no,
-            "discount",
-            part,
-            {"basis_points": discount_basis_points, "of_minor": net, "discount_minor": -discount},
-        )
-        for line, part in zip(lines, discounts, strict=True)
-        if part
-    ]
-    bases = {line.line_no: line.net_minor + part for line, part in zip(lines, discounts, strict=True)}
+def total_up(lines: Sequence[PricedLine], discounts: Mapping[int, Discount] = NO_DISCOUNTS) -> Totals:
+    """The money of an order. ``discounts`` by line number, WHOLE for the order.
+
+    A line's discount is on its net, that of the whole on what is left of all lines, tax on what is left then.
+    """
+    adjustments: list[Adjustment] = []
+    bases = {line.line_no: line.net_minor for line in lines}
+    for line in lines:
+        if line.line_no in discounts:
+            _take(adjustments, bases, "line_discount", [line.line_no], discounts[line.line_no])
+    if WHOLE in discounts:
+        _take(adjustments, bases, "discount", list(bases), discounts[WHOLE])
     for rate in sorted({line.tax_basis_points for line in lines} - {0}):
-        taxed = [line for line in lines if line.tax_basis_points == rate]
-        base = sum(bases[line.line_no] for line in taxed)
+        taxed = [line.line_no for line in lines if line.tax_basis_points == rate]
+        base = sum(bases[number] for number in taxed)
         tax = portion(base, rate, BASIS_POINTS)
-        parts = share_out(tax, [bases[line.line_no] for line in taxed])
+        parts = share_out(tax, [bases[number] for number in taxed])
         adjustments += [
-            Adjustment(line.line_no, "tax", part, {"basis_points": rate, "of_minor": base, "tax_minor": tax})
-            for line, part in zip(taxed, parts, strict=True)
+            Adjustment(number, "tax", part, {"basis_points": rate, "of_minor": base, "tax_minor": tax})
+            for number, part in zip(taxed, parts, strict=True)
             if part
         ]
-    return Totals(net, tuple(adjustments))
+    return Totals(sum(line.net_minor for line in lines), tuple(adjustments))
+
+
+def _take(
+    adjustments: list[Adjustment], bases: dict[int, int], kind: str, numbers: Sequence[int], given: Discount
+) -> None:
+    """Take a discount from lines, and from what is left of them."""
+    assert 0 <= given.basis_points <= BASIS_POINTS
+    base = sum(bases[number] for number in numbers)
+    discount = portion(base, given.basis_points, BASIS_POINTS)
+    explanation = {
+        "basis_points": given.basis_points,
+        "of_minor": base,
+        "discount_minor": -discount,
+        "reason": given.reason,
+    }
+    for number, part in zip(numbers, share_out(-discount, [bases[number] for number in numbers]), strict=True):
+        if part:
+            adjustments.append(Adjustment(number, kind, part, explanation))
+            bases[number] += part
 
 
 def invoice_part(gross_minor: int, units: int, invoiced_minor: int, shipped_units: int) -> int:

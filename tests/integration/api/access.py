@@ -98,6 +98,7 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "GET /v1/orders/{order_id}": ALL,
     "POST /v1/orders": BUYERS,
     "PUT /v1/orders/{order_id}": BUYERS,
+    "PUT /v1/orders/{order_id}/discounts": OPERATORS,
     "POST /v1/orders/{order_id}:submit": BUYERS,
     "POST /v1/orders/{order_id}:approve": OPERATORS,
     "POST /v1/orders/{order_id}:override": HQ,

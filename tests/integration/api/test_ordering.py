@@ -207,6 +207,43 @@ def test_a_cart_is_changed_by_whoever_saw_its_newest_version_and_priced_anew_whe
     assert market.put(path, json=body, headers={**dealer, "If-Match": f'"{sent["version"]}"'}).status_code == 409
 
 
+def test_discounts_are_agreed_by_operations_explained_line_by_line_and_kept_when_submitted(
+    market: TestClient, world: World
+) -> None:
+    dealer = bearer(world, "dealer@acme")
+    lines = [{"sku": "tea", "uom": "case", "packs": packs} for packs in (1, 2)]
+    it = market.post("/v1/orders", json={**CART, "lines": lines}, headers={**dealer, **key()}).json()
+    path = f"/v1/orders/{it['id']}/discounts"
+    agreed = {
+        "order": {"basis_points": 333, "reason": "spring fair"},
+        "lines": {"2": {"basis_points": 1000, "reason": "dented"}},
+    }
+    match = {"If-Match": '"1"'}
+    assert market.put(path, json=agreed, headers={**dealer, **match}).status_code == 403
+    assert market.put(path, json={"lines": {"9": agreed["order"]}}, headers=match).status_code == 422
+    it = market.put(path, json=agreed, headers=match).json()
+    # 180.00 less 12.00 of line 2, less 3.33 % of 168.00, plus 13 % of 162.41.
+    assert [it[name]["amount"] for name in ("net", "adjustments", "total")] == ["180.00", "3.52", "183.52"]
+    taken = [(one["kind"], one["amount"]["amount"]) for one in it["lines"][1]["adjustments"]]
+    assert taken == [("discount", "-3.59"), ("line_discount", "-12.00"), ("tax", "13.57")]
+    assert it["lines"][1]["adjustments"][1]["explanation"]["reason"] == "dented"
+    sent = act(market, it, "submit", dealer).json()
+    assert (sent["total"]["amount"], sent["state"]) == ("183.52", "submitted")
+    assert market.put(path, json=agreed, headers={"If-Match": f'"{sent["version"]}"'}).status_code == 409
+    holds(world)
+
+
+def test_a_changed_cart_loses_the_discounts_that_were_agreed_for_another(market: TestClient, world: World) -> None:
+    dealer = bearer(world, "dealer@acme")
+    it = order(market, dealer)
+    agreed = {"order": {"basis_points": 1000, "reason": "spring fair"}}
+    it = market.put(f"/v1/orders/{it['id']}/discounts", json=agreed, headers={"If-Match": '"1"'}).json()
+    assert it["adjustments"]["amount"] == "2.04"
+    changed = market.put(f"/v1/orders/{it['id']}", json=CART, headers={**dealer, "If-Match": '"2"'}).json()
+    assert changed["adjustments"]["amount"] == "15.60"
+    holds(world)
+
+
 def test_a_payment_is_noted_once_whatever_key_it_comes_with(market: TestClient) -> None:
     body = {"org": "east", "amount": {"amount": "50.00", "currency": "CNY"}, "reference": "bank 17", "deposit": True}
     assert market.post("/v1/payments", json=body, headers=key()).status_code == 201

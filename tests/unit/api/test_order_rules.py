@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from platform_api.logistics.rules import SHELF_DAYS, ShelfVerdict, ShipmentState, judge_refill
 from platform_api.logistics.rules import state_after as shipment_after
 from platform_api.orders.rules import TRANSITIONS, Action, State, state_after
-from platform_api.orders.totals import PricedLine, invoice_part, total_up
+from platform_api.orders.totals import WHOLE, Discount, PricedLine, invoice_part, total_up
 
 NOW = datetime(2026, 1, 5, 8, tzinfo=UTC)
 LINES = st.lists(
@@ -28,18 +28,32 @@ LINES = st.lists(
 )
 
 
-@given(LINES, st.integers(0, 10_000))
-def test_a_total_equals_its_explanations(lines: list[PricedLine], discount: int) -> None:
-    totals = total_up(lines, discount)
+DISCOUNTS = st.dictionaries(st.integers(0, 20), st.builds(Discount, st.integers(0, 10_000), st.just("fair")))
+
+
+@given(LINES, DISCOUNTS)
+def test_a_total_equals_its_explanations(lines: list[PricedLine], discounts: dict[int, Discount]) -> None:
+    totals = total_up(lines, discounts)
     assert totals.total_minor == sum(line.net_minor for line in lines) + sum(
         one.amount_minor for one in totals.adjustments
     )
     taken = [one for one in totals.adjustments if one.kind == "discount"]
     assert sum(one.amount_minor for one in taken) == (taken[0].explanation["discount_minor"] if taken else 0)
+    for one in totals.adjustments:
+        if one.kind == "line_discount":
+            assert one.amount_minor == one.explanation["discount_minor"]
     for rate in {one.explanation["basis_points"] for one in totals.adjustments if one.kind == "tax"}:
         taxes = [one for one in totals.adjustments if one.kind == "tax" and one.explanation["basis_points"] == rate]
         assert sum(one.amount_minor for one in taxes) == taxes[0].explanation["tax_minor"]
     assert totals.total_minor >= 0
+
+
+@given(LINES, DISCOUNTS)
+def test_no_line_costs_less_than_nothing(lines: list[PricedLine], discounts: dict[int, Discount]) -> None:
+    totals = total_up(lines, discounts)
+    for line in lines:
+        of_line = [one.amount_minor for one in totals.adjustments if one.line_no == line.line_no]
+        assert line.net_minor + sum(of_line) >= 0
 
 
 @given(st.integers(0, 10**9), st.integers(1, 30), st.data())
@@ -54,12 +68,23 @@ def test_parts_of_an_invoice_sum_to_the_line(gross: int, units: int, data: st.Da
 
 
 def test_tax_is_on_what_is_left_after_the_discount() -> None:
-    totals = total_up([PricedLine(1, 1, 10_000, 1300), PricedLine(2, 1, 5_000, 0)], 1_000)
+    totals = total_up([PricedLine(1, 1, 10_000, 1300), PricedLine(2, 1, 5_000, 0)], {WHOLE: Discount(1_000, "fair")})
     assert [(one.line_no, one.kind, one.amount_minor) for one in totals.adjustments] == [
         (1, "discount", -1_000),
         (2, "discount", -500),
         (1, "tax", 1_170),
     ]
+
+
+def test_the_discount_of_the_whole_is_on_what_the_lines_discounts_leave() -> None:
+    lines = [PricedLine(1, 1, 10_000, 0), PricedLine(2, 1, 5_000, 0)]
+    totals = total_up(lines, {1: Discount(5_000, "last of its kind"), WHOLE: Discount(1_000, "fair")})
+    assert [(one.line_no, one.kind, one.amount_minor) for one in totals.adjustments] == [
+        (1, "line_discount", -5_000),
+        (1, "discount", -500),
+        (2, "discount", -500),
+    ]
+    assert totals.adjustments[0].explanation["reason"] == "last of its kind"
 
 
 def test_every_state_but_the_last_two_leads_on_and_nothing_leads_out_of_those() -> None:
