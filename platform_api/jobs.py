@@ -12,7 +12,7 @@ from psycopg.rows import DictRow, dict_row
 
 from platform_api.flows import confirming, ordering, replenishing
 from platform_api.kit import idempotency
-from platform_api.stock import booking, reconciling, reserving
+from platform_api.stock import booking, reconciling, reserving, tills
 from platform_api.webhooks import delivering
 
 ROUNDS_MAX = 20
@@ -20,13 +20,18 @@ ROUNDS_MAX = 20
 
 
 def book_stock(connection: psycopg.Connection[Any], now: datetime) -> int:
-    """Book what shelves saw since; returns how many events were taken."""
+    """Book what shelves saw since, and then what tills told; returns how many events and lines were taken."""
     rows = _dicts(connection)
     taken = 0
     for _ in range(ROUNDS_MAX):
         round_ = booking.book_events(rows, now)
         taken += round_.taken
         if round_.taken < booking.BATCH_MAX:
+            break
+    for _ in range(ROUNDS_MAX):
+        lines = tills.book_sales(rows, now)
+        taken += lines
+        if lines < tills.BATCH_MAX:
             break
     return taken
 

@@ -9,7 +9,11 @@ SELECT i.tenant_id, i.gateway_id, i.event_id, e.time, e.site_id, e.slot_id, e.sk
                WHERE l.tenant_id = e.tenant_id AND l.location_id = e.site_id || '.shelf') AS placed
 FROM stock_inbox i
 JOIN shelf_event e USING (tenant_id, gateway_id, event_id)
-LEFT JOIN depletion_source d ON d.tenant_id = e.tenant_id AND d.site_id = e.site_id AND d.sku = e.sku
+LEFT JOIN LATERAL (
+    SELECT s.source FROM depletion_source s
+    WHERE s.tenant_id = e.tenant_id AND s.site_id = e.site_id AND s.sku = e.sku AND s.since <= e.time
+    ORDER BY s.since DESC LIMIT 1
+) d ON true
 WHERE i.retry_at <= %(now)s
 ORDER BY i.tenant_id, i.gateway_id, e.lane_seq, i.event_id
 LIMIT %(limit)s
@@ -27,8 +31,8 @@ WHERE tenant_id = %(tenant_id)s AND gateway_id = %(gateway_id)s AND event_id = %
 """
 
 OPEN_SLOT = """
-INSERT INTO stock_opening (tenant_id, gateway_id, slot_id, sku, lane_seq)
-VALUES (%(tenant_id)s, %(gateway_id)s, %(slot_id)s, %(sku)s, %(lane_seq)s)
+INSERT INTO stock_opening (tenant_id, gateway_id, slot_id, sku, lane_seq, counted_at)
+VALUES (%(tenant_id)s, %(gateway_id)s, %(slot_id)s, %(sku)s, %(lane_seq)s, %(time)s)
 ON CONFLICT DO NOTHING
 """
 
@@ -37,32 +41,45 @@ SELECT lane_seq FROM stock_opening
 WHERE tenant_id = %(tenant_id)s AND gateway_id = %(gateway_id)s AND slot_id = %(slot_id)s AND sku = %(sku)s
 """
 
-# What lay on all slots of a SKU at a store as of one time, next to what the ledger says of that time. Left out are
-# shelves whose every slot has not been counted yet, whose events wait to be booked, whose gateway is away, or whose
-# device is in doubt: such a device never posts.
+# What lay on all slots of a SKU at a store as of one time, next to what the ledger says of that time. Where tills have
+# the word it is the time of the last sale that they told, if that is earlier. Left out are shelves whose every slot has
+# not been counted yet, whose events or sales wait to be booked, whose gateway is away, or whose device is in doubt:
+# such a device never posts.
 COMPARE = """
-WITH counted AS (
-    SELECT t.tenant_id, t.site_id, t.sku, t.gateway_id, t.slot_id, seen.on_shelf
+WITH shelf AS (
+    SELECT DISTINCT t.tenant_id, t.site_id, t.sku FROM slot t
+), moment AS (
+    SELECT s.tenant_id, s.site_id, s.sku,
+           CASE (SELECT d.source FROM depletion_source d
+                 WHERE d.tenant_id = s.tenant_id AND d.site_id = s.site_id AND d.sku = s.sku AND d.since <= %(as_of)s
+                 ORDER BY d.since DESC LIMIT 1)
+                WHEN 'pos' THEN least(%(as_of)s, (SELECT max(p.sold_at) FROM pos_sale p
+                                                  WHERE p.tenant = s.tenant_id AND p.site = s.site_id))
+                ELSE %(as_of)s END AS as_of
+    FROM shelf s
+), counted AS (
+    SELECT t.tenant_id, t.site_id, t.sku, t.gateway_id, t.slot_id, m.as_of, seen.on_shelf
     FROM slot t
+    JOIN moment m USING (tenant_id, site_id, sku)
     JOIN stock_opening o USING (tenant_id, gateway_id, slot_id, sku)
     LEFT JOIN LATERAL (
         SELECT e.on_shelf FROM shelf_event e
         WHERE e.tenant_id = t.tenant_id AND e.gateway_id = t.gateway_id AND e.slot_id = t.slot_id AND e.sku = t.sku
-          AND e.time <= %(as_of)s AND e.on_shelf IS NOT NULL
+          AND e.time <= m.as_of AND e.on_shelf IS NOT NULL
         ORDER BY e.time DESC, e.lane_seq DESC LIMIT 1
     ) seen ON true
 ), observed AS (
-    SELECT c.tenant_id, c.site_id, c.sku, sum(c.on_shelf)::int AS units
+    SELECT c.tenant_id, c.site_id, c.sku, c.as_of, sum(c.on_shelf)::int AS units
     FROM counted c
     WHERE (SELECT count(*) FROM slot t WHERE t.tenant_id = c.tenant_id AND t.site_id = c.site_id AND t.sku = c.sku)
         = (SELECT count(*) FROM counted x WHERE x.tenant_id = c.tenant_id AND x.site_id = c.site_id AND x.sku = c.sku
                                             AND x.on_shelf IS NOT NULL)
-    GROUP BY 1, 2, 3
+    GROUP BY 1, 2, 3, 4
 )
-SELECT o.tenant_id, o.site_id, o.sku, o.units AS observed,
+SELECT o.tenant_id, o.site_id, o.sku, o.as_of, o.units AS observed,
        coalesce((SELECT sum(e.units) FROM stock_entry e
                  WHERE e.tenant_id = o.tenant_id AND e.location_id = o.site_id || '.shelf' AND e.sku = o.sku
-                   AND e.happened_at <= %(as_of)s), 0)::int AS booked,
+                   AND e.happened_at <= o.as_of), 0)::int AS booked,
        r.case_id, r.state, r.windows, r.observed AS observed_before, r.booked AS booked_before
 FROM observed o
 LEFT JOIN recon_case r ON r.tenant_id = o.tenant_id AND r.location_id = o.site_id || '.shelf' AND r.sku = o.sku
@@ -70,6 +87,8 @@ LEFT JOIN recon_case r ON r.tenant_id = o.tenant_id AND r.location_id = o.site_i
 WHERE NOT EXISTS (
     SELECT FROM stock_inbox i JOIN shelf_event e USING (tenant_id, gateway_id, event_id)
     WHERE i.tenant_id = o.tenant_id AND e.site_id = o.site_id AND e.sku = o.sku
+) AND NOT EXISTS (
+    SELECT FROM pos_inbox i WHERE i.tenant_id = o.tenant_id AND i.site_id = o.site_id AND i.sku = o.sku
 ) AND NOT EXISTS (
     SELECT FROM slot t
     LEFT JOIN gateway_presence p ON p.tenant_id = t.tenant_id AND p.gateway_id = t.gateway_id

@@ -29,17 +29,16 @@ class Compared:
 
 
 def reconcile(connection: Connection, now: datetime) -> Compared:
-    """Compare every shelf once, as of SETTLED_AFTER ago; each in a transaction of its own."""
-    as_of = now - SETTLED_AFTER
-    rows = connection.execute(queries.COMPARE, {"as_of": as_of}).fetchall()
+    """Compare every shelf once, as of SETTLED_AFTER ago or earlier; each in a transaction of its own."""
+    rows = connection.execute(queries.COMPARE, {"as_of": now - SETTLED_AFTER}).fetchall()
     verdicts = []
     for row in rows:
         with connection.transaction():
-            verdicts.append(_settle(connection, row, as_of, now))
+            verdicts.append(_settle(connection, row, now))
     return Compared(len(rows), verdicts.count(Verdict.POST), verdicts.count(Verdict.COUNT))
 
 
-def _settle(connection: Connection, row: Row, as_of: datetime, now: datetime) -> Verdict:
+def _settle(connection: Connection, row: Row, now: datetime) -> Verdict:
     difference = row["observed"] - row["booked"]
     # Only a difference that stays the same is the same one.
     lasts = row["case_id"] is not None and row["observed_before"] - row["booked_before"] == difference
@@ -55,7 +54,7 @@ def _settle(connection: Connection, row: Row, as_of: datetime, now: datetime) ->
         "sku": row["sku"],
         "observed": row["observed"],
         "booked": row["booked"],
-        "as_of": as_of,
+        "as_of": row["as_of"],
         "windows": windows,
         "count_id": None,
     }

@@ -86,6 +86,21 @@ def event_legs(kind: EventKind, site: str, sku: str, units: int, in_store: int) 
     return move, legs
 
 
+def till_legs(place: str, sku: str, units: int, free: int | None) -> tuple[list[Leg], int]:
+    """What a line of a receipt books at the place that sold, and how much of it comes from nowhere.
+
+    ``units`` is negative for what was taken back. From nowhere comes what was sold beyond the ``free`` units of a place
+    that cannot go below 0 (None: it can).
+    """
+    known = units if free is None or units < 0 else max(0, min(units, free))
+    legs = [Leg(CUSTOMER, sku, units)]
+    if known:
+        legs.append(Leg(place, sku, -known))
+    if units != known:
+        legs.append(Leg(ADJUST, sku, known - units))
+    return legs, units - known
+
+
 @dataclass(frozen=True, slots=True)
 class LotStock:
     """Units of a lot at a place. ``expires_on`` None: it keeps."""

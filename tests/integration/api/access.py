@@ -87,6 +87,8 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "POST /v1/counts/{count_id}:post": OPERATORS,
     "POST /v1/counts/{count_id}:cancel": OPERATORS,
     "GET /v1/recon-cases": ALL,
+    "GET /v1/depletion-sources": ALL,
+    "PUT /v1/depletion-sources/{site}/{sku}": OPERATORS,
     "GET /v1/stock-periods": ALL,
     "POST /v1/stock-periods": HQ,
     "GET /v1/credit-accounts": FINANCE,

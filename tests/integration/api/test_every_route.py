@@ -49,6 +49,7 @@ BODIES_OF: dict[str, Any] = {
     "PUT /v1/counts/{count_id}/lines": {"lines": [{"sku": "tea", "counted": 1}]},
     "PUT /v1/orgs/{org}/credit": {"limit": {"amount": "1.00", "currency": "CNY"}},
     "PUT /v1/policies/{site}/{sku}": {"mode": "auto", "reorder_point": 1, "target": 2},
+    "PUT /v1/depletion-sources/{site}/{sku}": {"source": "pos"},
     "PUT /v1/orders/{order_id}": {"ship_to": "east-1", "lines": [{"sku": "tea", "packs": 1}]},
     "PUT /v1/orders/{order_id}/discounts": {"order": {"basis_points": 100, "reason": "because"}},
     "POST /v1/orders/{order_id}:override": {"reason": "because"},

@@ -16,6 +16,7 @@ from platform_api.stock.rules import (
     event_legs,
     judge,
     pick_lots,
+    till_legs,
 )
 from platform_api.stock.valuing import Holding, Leg, is_balanced, value_legs
 
@@ -135,3 +136,13 @@ def test_a_lasting_difference_is_posted_when_small_and_counted_when_large(
 def test_what_can_be_promised_is_free_now_or_due_in_time_and_never_negative() -> None:
     assert available(10, 4, [5, 1]) == 12
     assert available(-3, 0) == 0
+
+
+def test_what_a_till_sold_leaves_the_place_and_what_is_not_there_comes_from_nowhere() -> None:
+    assert till_legs("s", "tea", 3, 5) == ([Leg(".customer", "tea", 3), Leg("s", "tea", -3)], 0)
+    assert till_legs("s", "tea", 3, 1) == (
+        [Leg(".customer", "tea", 3), Leg("s", "tea", -1), Leg(".adjust", "tea", -2)],
+        2,
+    )
+    assert till_legs("s", "tea", 3, None) == ([Leg(".customer", "tea", 3), Leg("s", "tea", -3)], 0)
+    assert till_legs("s", "tea", -2, 0) == ([Leg(".customer", "tea", -2), Leg("s", "tea", 2)], 0)
