@@ -7,8 +7,8 @@ from alembic import op
 
 from stream.storage import execute_script
 
-revision = "0016"
-down_revision = "0015"
+revision = "0017"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
@@ -19,4 +19,4 @@ def upgrade() -> None:
     """Add discounts of orders and lines."""
     connection = op.get_bind().connection.driver_connection
     assert connection is not None
-    execute_script(connection, [(SQL / "0016_discounts.sql").read_text(encoding="utf-8")])
+    execute_script(connection, [(SQL / "0017_discounts.sql").read_text(encoding="utf-8")])
