@@ -23,7 +23,7 @@ from stream.settings import CLOCK_AHEAD, RETENTION
 
 TOPICS_CACHED_MAX: Final = 200_000
 NAMES_CACHED_MAX: Final = 100_000
-"""Sets of channel names that passed the strict way, by topic, incarnation and boot."""
+"""Sets of channel names, and incarnations with their boots, that passed the strict way; each by topic."""
 _READINGS: Final = frozenset({Lane.TEL, Lane.BULK})
 _UP: Final = f"{topics.ROOT}/up/"
 _RAW: Final = f"{topics.ROOT}/raw/"
@@ -51,7 +51,8 @@ class _Unnamed:
     """A frame whose series are not known yet; ``ids`` are zeros that stand in its chunk and are filled in."""
 
     arrival: Arrival
-    names: tuple[str, str, str, tuple[str, ...]]
+    names: tuple[str, tuple[str, ...]]
+    incarnation: tuple[str, str, str]
     wanted: ChannelSet
     ids: npt.NDArray[np.int32]
 
@@ -73,7 +74,8 @@ class Decoder:
         self._buckets = buckets
         self._clock = clock
         self._topics: dict[str, topics.UpTopic] = {}
-        self._known: dict[tuple[str, str, str, tuple[str, ...]], npt.NDArray[np.int32]] = {}
+        self._known: dict[tuple[str, tuple[str, ...]], npt.NDArray[np.int32]] = {}
+        self._sound: set[tuple[str, str, str]] = set()
         self._unnamed: list[_Unnamed] = []
         self._plain = PlainLane(registry)
 
@@ -110,6 +112,9 @@ class Decoder:
             if len(self._known) >= NAMES_CACHED_MAX:
                 self._known.clear()
             self._known[each.names] = ids
+            if len(self._sound) >= NAMES_CACHED_MAX:
+                self._sound.clear()
+            self._sound.add(each.incarnation)
 
     def _read(self, message: Message, builders: dict[int, ChunkBuilder], limits: clean.Limits) -> None:
         topic = message.topic
@@ -166,12 +171,12 @@ class Decoder:
     def _read_known(
         self, message: Message, address: GatewayAddress, lane: Lane, builder: ChunkBuilder, limits: clean.Limits
     ) -> bool:
-        """Read a frame of readings whose names passed the strict way before; False when it is not one of those."""
+        """Read a frame of readings all of whose names passed the strict way before; False when it is not of those."""
         frame = telemetry.read(message.payload)
         if frame is None:
             return False
-        ids = self._known.get((message.topic, frame.ep, frame.boot, tuple(frame.ch)))
-        if ids is None:
+        ids = self._known.get((message.topic, tuple(frame.ch)))
+        if ids is None or (message.topic, frame.ep, frame.boot) not in self._sound:
             return False
         canonical = telemetry.encode(frame)
         if canonical != message.payload and clean.check_spelling(message.payload, address) is not None:
@@ -245,8 +250,8 @@ class Decoder:
         address, channels = arrival.address, tuple(frame.ch)
         ids = np.zeros(len(channels), np.int32)
         wanted = ChannelSet(address.tenant, address.gateway, channels)
-        names = (arrival.message.topic, frame.ep, frame.boot, channels)
-        self._unnamed.append(_Unnamed(arrival, names, wanted, ids))
+        topic = arrival.message.topic
+        self._unnamed.append(_Unnamed(arrival, (topic, channels), (topic, frame.ep, frame.boot), wanted, ids))
         arrival.lo = builder.add(ids, frame.t0, (frame.i, frame.d, frame.x))
         arrival.hi = arrival.lo + len(frame.x)
         if frame.q:

@@ -207,6 +207,19 @@ def test_a_message_without_a_place_is_a_stray(topic: str, payload: bytes, reason
     assert chunk.arrivals == []
 
 
+@pytest.mark.parametrize("field", ["ep", "boot"])
+def test_names_that_are_known_let_no_incarnation_pass_unread(field: str) -> None:
+    """The channels passed the strict way under another incarnation; this one has not."""
+    both = decoder()
+    good = frame(sync=0, boot="boot1", mono=1)
+    decode(both, frames.encode(good), frames.encode(good))
+    spoilt = frames.encode(good).replace(b'"%s":"%s"' % (field.encode(), getattr(good, field).encode()),
+                                         b'"%s":"%s"' % (field.encode(), b"x" * 100))  # fmt: skip
+    chunk = decode(both, spoilt)
+    faults = [each.fault for each in (*chunk.arrivals, *chunk.strays)]
+    assert [fault and fault.reason for fault in faults] == [Reason.BAD_BODY]
+
+
 def test_events_are_kept_and_their_texts_checked() -> None:
     event = Event(id="e1", d=0, slot="b1", kind=EventKind.SALE, units=-1)
     good = frames.encode(EventFrame(v=1, ep="aaaa", seq=1, t0=NOW_MS, ev=[event]))
