@@ -1,5 +1,6 @@
 """Fixtures that every part's tests share: the real services, started for them and broken by them."""
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -11,6 +12,16 @@ from tests.services.databases import Server, clone, migrate_template, run_server
 
 # Nothing disciplines the clock of a machine that runs tests, and agents are right to say so (edge_agent/clock.py).
 os.environ.setdefault("SHELFPULSE_CLOCK", "trusted")
+
+
+@pytest.fixture(autouse=True)
+def _own_log_handlers() -> Iterator[None]:
+    """What a command configured in a test's process writes to the test's own output, which ends with it."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    yield
+    for handler in set(root.handlers) - set(before):
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
