@@ -69,6 +69,34 @@ def check_spelling(payload: bytes, address: GatewayAddress) -> Misspelt | None:
 
     Slow: for payloads that are not spelled canonically, which conforming gateways do not send.
     """
+    try:
+        found, twice = _load(payload)
+    except (ValueError, RecursionError) as error:
+        return Misspelt(Fault(Reason.BAD_JSON, str(error)[:500]), placed=False)
+    if not isinstance(found, dict):
+        return None
+    if twice:
+        is_of_envelope = any(each in ENVELOPE_KEYS and "ep" in beside for each, beside in twice)
+        return Misspelt(_duplicate_key(twice), placed=not is_of_envelope)
+    for name, expected in address._asdict().items():
+        if found.get(name, expected) != expected:
+            said = str(found[name])[:64]
+            detail = f"{name} is {expected!r} by the topic and {said!r} by the payload"
+            return Misspelt(Fault(Reason.WRONG_TENANT, detail), placed=True)
+    return None
+
+
+def check_keys(payload: bytes) -> Fault | None:
+    """Whether a payload that is valid JSON has no key twice in one object. Slow."""
+    try:
+        _, twice = _load(payload)
+    except (ValueError, RecursionError) as error:
+        return Fault(Reason.BAD_JSON, str(error)[:500])
+    return _duplicate_key(twice) if twice else None
+
+
+def _load(payload: bytes) -> tuple[Any, list[tuple[str, list[str]]]]:
+    """Value of a JSON text, and each key that is twice in an object with all names there. Raises as ``json`` does."""
     twice: list[tuple[str, list[str]]] = []
 
     def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -78,24 +106,13 @@ def check_spelling(payload: bytes, address: GatewayAddress) -> Misspelt | None:
             twice.extend((name, names) for name in known if names.count(name) > 1)
         return known
 
-    try:
-        # Of whole numbers only the length could hurt, and they are not looked at.
-        found = json.loads(payload, object_pairs_hook=note, parse_int=float)
-    except (ValueError, RecursionError) as error:
-        return Misspelt(Fault(Reason.BAD_JSON, str(error)[:500]), placed=False)
-    if not isinstance(found, dict):
-        return None
-    if twice:
-        name, names = twice[0]
-        is_of_envelope = any(each in ENVELOPE_KEYS and "ep" in beside for each, beside in twice)
-        return Misspelt(Fault(Reason.DUPLICATE_KEY, f"{name[:64]!r} is there {names.count(name)} times"),
-                        placed=not is_of_envelope)  # fmt: skip
-    for name, expected in address._asdict().items():
-        if found.get(name, expected) != expected:
-            said = str(found[name])[:64]
-            detail = f"{name} is {expected!r} by the topic and {said!r} by the payload"
-            return Misspelt(Fault(Reason.WRONG_TENANT, detail), placed=True)
-    return None
+    # Of whole numbers only the length could hurt, and they are not looked at.
+    return json.loads(payload, object_pairs_hook=note, parse_int=float), twice
+
+
+def _duplicate_key(twice: list[tuple[str, list[str]]]) -> Fault:
+    name, names = twice[0]
+    return Fault(Reason.DUPLICATE_KEY, f"{name[:64]!r} is there {names.count(name)} times")
 
 
 def check_times(first_ms: int, last_ms: int, limits: Limits) -> Fault | None:

@@ -161,6 +161,10 @@ class PlainLane:
         except FrameError as error:
             strays.append(Stray(message, *owner, Fault(error.reason, error.detail)))
             return
+        twice = clean.check_keys(message.payload)
+        if twice is not None:
+            strays.append(Stray(message, *owner, twice))
+            return
         for reading in readings:
             at_ms = message.received_ms if reading.ts is None else reading.ts
             fault = clean.check_times(at_ms, at_ms, sender.limits)
@@ -177,7 +181,9 @@ def _quick(payload: bytes) -> _Reading | None:
         reading = _DECODE(payload)
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return None
-    return reading if 1 <= len(reading.values) <= READINGS_MAX else None
+    # Names that are known have no quotes of their own, so more of these are a key twice or one that says nothing.
+    keys = len(reading.values) + (1 if reading.ts is None else 2)
+    return reading if 1 <= len(reading.values) <= READINGS_MAX and payload.count(b'"') == 2 * keys else None
 
 
 def _add(sender: _Sender, message: Message, reading: PlainReading) -> None:

@@ -216,7 +216,7 @@ def test_names_that_are_known_let_no_incarnation_pass_unread(field: str) -> None
     spoilt = frames.encode(good).replace(b'"%s":"%s"' % (field.encode(), getattr(good, field).encode()),
                                          b'"%s":"%s"' % (field.encode(), b"x" * 100))  # fmt: skip
     chunk = decode(both, spoilt)
-    faults = [each.fault for each in (*chunk.arrivals, *chunk.strays)]
+    faults = [*(each.fault for each in chunk.arrivals), *(each.fault for each in chunk.strays)]
     assert [fault and fault.reason for fault in faults] == [Reason.BAD_BODY]
 
 

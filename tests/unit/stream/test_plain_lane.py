@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,6 +81,36 @@ def test_a_batch_brings_what_each_message_alone_would(sent: list[bytes], known: 
     assert sorted(stray.fault.reason for stray in chunk.strays) == sorted(refused)
     assert [run.hi - run.lo for run in chunk.plain] == [sum(run.bundle.counts) for run in chunk.plain]
     assert all(run.bundle.messages for run in chunk.plain)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["the strict way", "the quick way"])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"values":{"a.temp_c":1,"a.temp_c":2}}',
+        b'{"values":{"a.temp_c":1,"\\u0061.temp_c":2}}',
+        b'{"values":{"a.temp_c":1},"values":{"a.temp_c":2}}',
+        b'{"ts":%d,"values":{"a.temp_c":1},"ts":%d}' % (NOW_MS, NOW_MS - 1),
+        b'[{"values":{"a.temp_c":1}},{"values":{"a.temp_c":1 , "a.temp_c" :2}}]',
+    ],
+)
+def test_a_message_that_says_two_things_at_once_is_refused(payload: bytes, known: bool) -> None:  # noqa: FBT001
+    decoding = Decoder(Registry(), clock=lambda: NOW)
+    if known:
+        decode(decoding, b'{"values":{"a.temp_c":1}}')
+    chunk = decode(decoding, payload)
+    assert chunk.plain == []
+    assert [stray.fault.reason for stray in chunk.strays] == [Reason.DUPLICATE_KEY]
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["the strict way", "the quick way"])
+def test_what_else_a_message_says_does_not_matter(known: bool) -> None:  # noqa: FBT001
+    decoding = Decoder(Registry(), clock=lambda: NOW)
+    if known:
+        decode(decoding, b'{"values":{"a.temp_c":1}}')
+    chunk = decode(decoding, b'{ "values" : { "a.temp_c" : 2 } , "model" : "ESP32" }')
+    assert chunk.columns.value.tolist() == [2.0]
+    assert chunk.strays == []
 
 
 def test_new_channels_of_a_batch_are_asked_for_at_once_and_known_ones_never() -> None:
