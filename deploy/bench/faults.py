@@ -48,7 +48,8 @@ _CONNECT_TIMEOUT_S: Final = 2
 class Plan(NamedTuple):
     """What to run: ``rate`` readings a second, so that there is a load to be struck.
 
-    ``dsn`` names a server to make a database on, which is then not ours to kill.
+    The first database that is killed stays dead for ``away_s``. ``dsn`` names a server to make a database on, which is
+    then not ours to kill.
     """
 
     readings: int
@@ -57,6 +58,7 @@ class Plan(NamedTuple):
     gateways: int
     seed: int
     processes: int
+    away_s: float
     dsn: str
 
 
@@ -169,6 +171,8 @@ class _Faults:
             self._say(f"{done:,} readings committed: killing {kind}")
             self.kills[kind] += 1
             self._strike(kind)
+            if kind == "database" and self.kills[kind] == 1:
+                self._leave_dead()
             if self._rng.random() >= AT_ONCE:
                 self._recover(kind)
 
@@ -205,6 +209,12 @@ class _Faults:
                         os.kill(self._rng.choice(members).pid, signal.SIGKILL)
             case _:
                 supervisor.kill(kind)
+
+    def _leave_dead(self) -> None:
+        """Start nothing again for a while: what depends on it has to wait."""
+        if self._plan.away_s:
+            self._say(f"it stays away for {self._plan.away_s:.0f} s")
+            wait_until(lambda: False, self._plan.away_s)
 
     def _recover(self, kind: str) -> None:
         struck_s = time.monotonic()

@@ -188,6 +188,7 @@ def faults(  # noqa: PLR0913 - a command's options
     kills: Annotated[int, typer.Option(min=1, max=200, help="Kills in all.")] = 12,
     gateways: GatewaysOption = 200,
     processes: Annotated[int, typer.Option(min=1, max=64, help="Processes of the stream; more: members die too.")] = 1,
+    away: Annotated[float, typer.Option(min=0, max=600, help="Seconds that the first killed database is away.")] = 0,
     seed: Annotated[int, typer.Option(help="What is killed when follows from it.")] = 0,
     dsn: Annotated[
         str, typer.Option(help="Server on which to make a database for the run; it is not killed then.")
@@ -202,8 +203,9 @@ def faults(  # noqa: PLR0913 - a command's options
     from deploy.bench.faults import run_faults  # noqa: PLC0415
 
     plan = FaultsPlan(
-        readings=readings, rate=rate, kills=kills, gateways=gateways, seed=seed, processes=processes, dsn=dsn
-    )
+        readings=readings, rate=rate, kills=kills, gateways=gateways, seed=seed, processes=processes, away_s=away,
+        dsn=dsn,
+    )  # fmt: skip
     result = run_faults(plan, say=_say)
     _tell(result, _table("bench faults", result), as_json=as_json)
     if not result.ok:
