@@ -61,7 +61,7 @@ lock:
 	for extra in edge stream api all; do
 		$(LOCK) --extra $$extra --group build pyproject.toml -o requirements/$$extra.txt
 	done
-	$(LOCK) --all-extras --group dev pyproject.toml -o requirements/dev.txt
+	$(LOCK) --all-extras --group dev -c requirements/all.txt pyproject.toml -o requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
