@@ -41,6 +41,7 @@ from platform_api.logistics.routes import router as logistics_router
 from platform_api.pages import routes as page_routes
 from platform_api.pages.rendering import STATIC
 from platform_api.replenishment.policy_routes import router as policies_router
+from platform_api.replenishment.refill_routes import router as refills_router
 from platform_api.replenishment.routes import router as replenishment_router
 from platform_api.sales.routes import router as sales_router
 from platform_api.settings import Settings
@@ -157,6 +158,7 @@ def _mount(app: FastAPI) -> None:
         anomalies_router,
         replenishment_router,
         policies_router,
+        refills_router,
         sales_router,
         demand_router,
         devices_router,

@@ -10,7 +10,7 @@ from typing import Any, cast
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
-from platform_api.flows import confirming, ordering, replenishing
+from platform_api.flows import confirming, ordering, refilling, replenishing
 from platform_api.kit import idempotency
 from platform_api.stock import booking, reconciling, reserving, tills
 from platform_api.webhooks import delivering
@@ -62,6 +62,7 @@ def confirm_refills(connection: psycopg.Connection[Any], now: datetime) -> int:
     """Let simulated carriers drive and shelves speak; returns how many cycles and shipments were settled."""
     rows = _dicts(connection)
     confirming.drive_simulated(rows, now)
+    refilling.watch(rows, now)
     return confirming.confirm_deliveries(rows, now) + replenishing.close_proposals(rows, now)
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from contracts.facts import LiveNotice, ProposalState
 from platform_api.catalogue import service as catalogue
 from platform_api.catalogue.pricing import Buyer, Wanted
-from platform_api.flows import ordering
+from platform_api.flows import ordering, refilling
 from platform_api.flows.pricing import choose_warehouse, price_lines
 from platform_api.kit.db import Connection
 from platform_api.kit.errors import ApiError, InputError
@@ -22,7 +22,8 @@ from platform_api.kit.notices import notify_live
 from platform_api.orders import queries as order_queries
 from platform_api.orders.service import Actor, write_lines
 from platform_api.replenishment import flow_queries as queries
-from platform_api.replenishment.rules import packs_to_order, refill_done
+from platform_api.replenishment.refill_rules import RefillState
+from platform_api.replenishment.rules import packs_to_order
 from platform_api.stock import moving
 from platform_api.stock.ledger import Move, StockError
 from platform_api.stock.rules import MoveKind
@@ -64,19 +65,19 @@ def fulfil_proposals(tx: Connection, now: datetime) -> int:
 
 
 def close_proposals(tx: Connection, now: datetime) -> int:
-    """End cycles whose refill the shelf has seen, and those whose order was cancelled; how many ended."""
+    """End cycles whose refill is over, and those whose order was cancelled; how many ended."""
     ended = 0
     with tx.transaction():
         for row in tx.execute(queries.WAITING).fetchall():
-            if row["order_state"] == "cancelled":
-                state = ProposalState.REJECTED
-            elif refill_done(row["units"], row["seen"]):
-                state = ProposalState.RECEIVED
-            else:
-                continue
-            _set_state(tx, row, state, now)
+            _set_state(tx, row, _ended(row), now)
             ended += 1
     return ended
+
+
+def _ended(row: Row) -> ProposalState:
+    if row["order_state"] == "cancelled" or row["refill_state"] == RefillState.CANCELLED:
+        return ProposalState.REJECTED
+    return ProposalState.RECEIVED if row["refill_state"] == RefillState.DONE else ProposalState.EXPIRED
 
 
 def settle_order(tx: Connection, tenant_id: str, order_id: UUID, state: ProposalState, now: datetime) -> None:
@@ -94,6 +95,16 @@ def _fulfil(tx: Connection, row: Row, now: datetime) -> None:
         return
     _keep(tx, row, way, now, None)
     _set_state(tx, row, ProposalState.ORDERED, now)
+    if way.order_id is None:
+        arrival = refilling.Arrival(
+            site=row["site_id"],
+            sku=row["sku"],
+            units=way.units,
+            source="proposal",
+            source_id=row["proposal_id"],
+            since=now,
+        )
+        refilling.ask(tx, row["tenant_id"], arrival, now)
 
 
 def _find_way(tx: Connection, row: Row, now: datetime) -> Way:

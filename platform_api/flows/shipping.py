@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from platform_api.finance import service as finance
+from platform_api.flows import refilling
 from platform_api.flows.ordering import bump, debtor_of, reference_of
 from platform_api.kit.db import Connection
 from platform_api.kit.errors import ApiError, not_found
@@ -115,6 +116,7 @@ def deliver(tx: Connection, actor: Actor, shipment_id: UUID, proof: Proof, now: 
         },
     )
     tx.execute(queries.DELIVER, {**place, "at": proof.at})
+    _ask_store(tx, actor.tenant_id, shipment, fates, now)
     remaining = tx.execute(queries.UNDELIVERED, {**place, "order_id": order["order_id"]}).fetchone()
     assert remaining is not None
     if State(order["state"]) is State.SHIPPED and not remaining["n"]:
@@ -197,6 +199,22 @@ def _accepted(shipment: Row, proof: Proof) -> dict[int, int]:
         if number not in sent or count > sent[number]:
             raise ApiError(HTTPStatus.CONFLICT, f"line {number}: {sent.get(number, 0)} units were sent, not {count}")
     return {number: proof.accepted.get(number, 0) for number in sent}
+
+
+def _ask_store(
+    tx: Connection, tenant_id: str, shipment: Row, fates: Mapping[str, Mapping[str, int]], now: datetime
+) -> None:
+    for sku, fate in sorted(fates.items()):
+        if fate[shipment["ship_to"]]:
+            arrival = refilling.Arrival(
+                site=shipment["ship_to"],
+                sku=sku,
+                units=fate[shipment["ship_to"]],
+                source="shipment",
+                source_id=shipment["shipment_id"],
+                since=shipment["dispatched_at"],
+            )
+            refilling.ask(tx, tenant_id, arrival, now)
 
 
 def _arrivals(tx: Connection, tenant_id: str, shipment_id: UUID, fates: Mapping[str, Mapping[str, int]]) -> list[Leg]:

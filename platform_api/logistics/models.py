@@ -4,9 +4,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints
 
 from contracts.ids import IDENTIFIER_PATTERN
+from platform_api.logistics.proofs import media_type_of
 from platform_api.logistics.rules import ShelfVerdict, ShipmentState
 
 PHOTO_MAX_BYTES = 150_000
@@ -16,6 +17,17 @@ Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
 CarrierId = Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
 TrackingNo = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9._-]*$")]
 Units = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+def _picture(value: bytes) -> bytes:
+    if media_type_of(value) is None:
+        msg = "is neither JPEG nor PNG"
+        raise ValueError(msg)
+    return value
+
+
+Signature = Annotated[Base64Bytes, Field(max_length=SIGNATURE_MAX_BYTES), AfterValidator(_picture)]
+Photo = Annotated[Base64Bytes, Field(max_length=PHOTO_MAX_BYTES), AfterValidator(_picture)]
 
 
 class NewCarrier(BaseModel):
@@ -60,7 +72,10 @@ class ShipmentRequest(BaseModel):
 
 
 class ProofRequest(BaseModel):
-    """Who took it: name, time, place, signature and photo (base64), and units accepted by line, all unless given."""
+    """Who took it: name, time, place, units accepted by line (all unless given).
+
+    Signature and photo are JPEG or PNG, in base64.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -74,8 +89,8 @@ class ProofRequest(BaseModel):
     accepted: Annotated[dict[int, Units], Field(max_length=100)] | None = None
     lat: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)] | None = None
     lon: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)] | None = None
-    signature: Annotated[Base64Bytes, Field(max_length=SIGNATURE_MAX_BYTES)] | None = None
-    photo: Annotated[Base64Bytes, Field(max_length=PHOTO_MAX_BYTES)] | None = None
+    signature: Signature | None = None
+    photo: Photo | None = None
     note: Text = ""
 
 

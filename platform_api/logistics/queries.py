@@ -81,6 +81,12 @@ SELECT signer, at, lat, lon, signature IS NOT NULL AS signature, photo IS NOT NU
 FROM proof_of_delivery WHERE tenant_id = %(tenant_id)s AND shipment_id = %(shipment_id)s
 """
 
+IMAGE_OF = """
+SELECT p.signature, p.photo FROM proof_of_delivery p JOIN shipment s USING (tenant_id, shipment_id)
+WHERE s.tenant_id = %(tenant_id)s AND s.shipment_id = %(shipment_id)s
+  AND (%(orgs)s::text[] IS NULL OR s.org_id = ANY(%(orgs)s))
+"""
+
 INSERT_PROOF = """
 INSERT INTO proof_of_delivery (tenant_id, shipment_id, signer, at, lat, lon, signature, photo, note, user_id)
 VALUES (%(tenant_id)s, %(shipment_id)s, %(signer)s, %(at)s, %(lat)s, %(lon)s, %(signature)s, %(photo)s, %(note)s,
@@ -102,17 +108,15 @@ SELECT count(*) AS n FROM shipment
 WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s AND state <> 'delivered'
 """
 
-# What the shelves of the store saw refilled since the goods were dispatched; NULL where no slot counts the SKU.
+# What the shelves of the store saw of the units (replenishment's tasks); NULL where no slot counts the SKU.
 REFILLS = """
 SELECT l.sku, sum(l.accepted)::int AS accepted,
-       CASE WHEN EXISTS (SELECT FROM slot t WHERE t.tenant_id = s.tenant_id AND t.site_id = s.ship_to AND t.sku = l.sku)
-            THEN coalesce((SELECT sum(e.units) FROM shelf_event e
-                           WHERE e.tenant_id = s.tenant_id AND e.site_id = s.ship_to AND e.sku = l.sku
-                             AND e.kind = 'restock' AND e.time >= s.dispatched_at
-                             AND e.time < s.dispatched_at + interval '7 days'), 0)::int END AS seen
-FROM shipment s JOIN shipment_line l USING (tenant_id, shipment_id)
-WHERE s.tenant_id = %(tenant_id)s AND s.shipment_id = %(shipment_id)s
-GROUP BY s.tenant_id, s.ship_to, s.dispatched_at, l.sku
+       (SELECT r.seen FROM refill_task r
+        WHERE r.tenant_id = l.tenant_id AND r.source = 'shipment' AND r.source_id = l.shipment_id AND r.sku = l.sku
+       ) AS seen
+FROM shipment_line l
+WHERE l.tenant_id = %(tenant_id)s AND l.shipment_id = %(shipment_id)s
+GROUP BY l.tenant_id, l.shipment_id, l.sku
 ORDER BY l.sku
 """
 

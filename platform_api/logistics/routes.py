@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from contracts.ids import IDENTIFIER_PATTERN
 from platform_api.kit.auth import Caller, Principal, Role, require
 from platform_api.kit.conditions import etag
-from platform_api.kit.db import Tx, enter_tenant
+from platform_api.kit.db import Connection, Tx, enter_tenant
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found, unprocessable
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.signatures import is_signed, new_secret
@@ -26,6 +26,7 @@ from platform_api.logistics.models import (
     ShipmentSummary,
     TrackingEvent,
 )
+from platform_api.logistics.proofs import media_type_of
 
 router = APIRouter(tags=["logistics"], responses=COMMON_RESPONSES)
 open_router = APIRouter(tags=["logistics"])
@@ -35,6 +36,10 @@ Head = Annotated[Principal, Depends(require(Role.HQ))]
 TenantPath = Annotated[str, Path(pattern=IDENTIFIER_PATTERN, max_length=32)]
 CarrierPath = Annotated[str, Path(pattern=IDENTIFIER_PATTERN, max_length=32)]
 HeaderText = Annotated[str, Header(max_length=1_000)]
+IMAGE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"image/jpeg": {}, "image/png": {}}, "description": "The picture"},
+    **NOT_FOUND_RESPONSE,
+}
 OrderName = Annotated[UUID | None, Query(description="Only those of this order")]
 
 
@@ -92,6 +97,30 @@ def read_shipment(shipment_id: UUID, caller: Caller, tx: Tx, response: Response)
     ]
     response.headers["ETag"] = etag(row["version"])
     return Shipment(**_shipment(row), events=events, proof=None if proof is None else Proof(**proof))
+
+
+@router.get("/v1/shipments/{shipment_id}/signature", summary="See a signature", responses=IMAGE_RESPONSES)
+def read_signature(shipment_id: UUID, caller: Caller, tx: Tx) -> Response:
+    """What was drawn by whoever took the goods: JPEG or PNG."""
+    return _picture(tx, caller, shipment_id, "signature")
+
+
+@router.get("/v1/shipments/{shipment_id}/photo", summary="See a photo of a delivery", responses=IMAGE_RESPONSES)
+def read_photo(shipment_id: UUID, caller: Caller, tx: Tx) -> Response:
+    """What was photographed at the door: JPEG or PNG."""
+    return _picture(tx, caller, shipment_id, "photo")
+
+
+def _picture(tx: Connection, caller: Principal, shipment_id: UUID, name: str) -> Response:
+    row = tx.execute(queries.IMAGE_OF, {**caller.org_scope, "shipment_id": shipment_id}).fetchone()
+    if row is None or row[name] is None:
+        raise not_found(name)
+    picture = bytes(row[name])
+    # Older ones were taken unseen: what is no picture is handed over as a file, never shown.
+    media_type = media_type_of(picture)
+    shown = "inline" if media_type else "attachment"
+    headers = {"Content-Disposition": f'{shown}; filename="{name}-{shipment_id}"'}
+    return Response(picture, media_type=media_type or "application/octet-stream", headers=headers)
 
 
 async def raw_body(request: Request) -> bytes:

@@ -67,16 +67,14 @@ WHERE tenant_id = %(tenant_id)s AND proposal_id = %(proposal_id)s
   AND state IN ('open', 'approved', 'ordered')
 """
 
-# What shelves saw refilled since the units were on their way, for proposals that wait for it.
+# Proposals that wait for the shelves: what these saw of their tasks (refill_queries.py).
 WAITING = """
-SELECT p.tenant_id, p.proposal_id, p.site_id, f.units, f.order_id, f.at, o.state AS order_state,
-       coalesce((SELECT sum(e.units) FROM shelf_event e
-                 WHERE e.tenant_id = p.tenant_id AND e.site_id = p.site_id AND e.sku = p.sku AND e.kind = 'restock'
-                   AND e.time >= f.at AND e.time < f.at + interval '7 days'), 0)::int AS seen
+SELECT p.tenant_id, p.proposal_id, p.site_id, f.order_id, o.state AS order_state, r.state AS refill_state
 FROM proposal p
 JOIN proposal_flow f USING (tenant_id, proposal_id)
+LEFT JOIN refill_task r ON r.tenant_id = p.tenant_id AND r.source = 'proposal' AND r.source_id = p.proposal_id
 LEFT JOIN sales_order o ON o.tenant_id = f.tenant_id AND o.order_id = f.order_id
-WHERE p.state = 'ordered' AND (f.outcome IN ('transfer', 'backroom') OR o.state = 'cancelled')
+WHERE p.state = 'ordered' AND (r.state <> 'open' OR o.state = 'cancelled')
 ORDER BY p.tenant_id, p.proposal_id
 FOR UPDATE OF p SKIP LOCKED
 """

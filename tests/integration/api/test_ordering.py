@@ -20,6 +20,7 @@ from tests.integration.api.conftest import bearer
 from tests.integration.api.world import World
 
 KEYS = count()
+PHOTO = b"\xff\xd8\xff\xe0 a van at the door"
 CART = {"ship_to": "east-1", "lines": [{"sku": "tea", "uom": "case", "packs": 2}]}
 
 
@@ -161,7 +162,7 @@ def test_an_order_ships_in_parts_as_units_come_and_is_delivered_against_a_signat
     rest = ship(market, it, tracking_no="T2")
     assert (rest.json()["state"], rest.json()["lines"][0]["shipped"]) == ("shipped", 70)
     assert account(market) == {"receivable": "474.60", "committed": "0.00", "free": "9525.40"}
-    signed = {"signer": "Sun Li", "at": datetime.now(UTC).isoformat(), "photo": base64.b64encode(b"jpeg").decode()}
+    signed = {"signer": "Sun Li", "at": datetime.now(UTC).isoformat(), "photo": base64.b64encode(PHOTO).decode()}
     first = market.post(f"{part.headers['Location']}:deliver", json=signed, headers={**dealer, **key()})
     assert (first.status_code, first.json()["state"]) == (201, "shipped"), first.text
     short = {**signed, "accepted": {"1": 35}}

@@ -142,7 +142,14 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
            VALUES (%s, %s, 'https://erp.example.com/', '{count.cancelled}', 'whsec_eHh4')""",
         (tenant, webhook),
     )
+    refill = uuid4()
+    connection.execute(
+        """INSERT INTO refill_task (tenant_id, refill_id, site_id, sku, units, source, source_id, since, state)
+           VALUES (%s, %s, 'west-1', 'tea', 4, 'shipment', %s, %s, 'done')""",
+        (tenant, refill, shipment, now),
+    )
     names = {
+        "refill_id": str(refill),
         "return_id": str(back),
         "webhook_id": str(webhook),
         "site": "west-1",
