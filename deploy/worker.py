@@ -24,6 +24,7 @@ from contracts.errors import UserError
 from deploy.downlink.link import Link
 from deploy.downlink.runner import Downlink
 from deploy.downlink.runner import Metrics as DownlinkMetrics
+from deploy.planning import PLANNER
 from deploy.serving import serve
 from platform_api import jobs as channel
 from stream import jobs, retention, storage
@@ -326,7 +327,7 @@ class Worker:
         channel.allocate_back_orders(connection, _now())
 
     def _fulfil(self, connection: Connection) -> None:
-        channel.fulfil_proposals(connection, _now())
+        channel.fulfil_proposals(connection, _now(), PLANNER)
 
     def _confirm(self, connection: Connection) -> None:
         channel.confirm_refills(connection, _now())

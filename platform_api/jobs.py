@@ -12,6 +12,7 @@ from psycopg.rows import DictRow, dict_row
 
 from platform_api.flows import confirming, ordering, refilling, replenishing
 from platform_api.kit import idempotency
+from platform_api.replenishment.planning import Planner
 from platform_api.stock import booking, reconciling, reserving, tills
 from platform_api.webhooks import delivering
 
@@ -53,9 +54,9 @@ def allocate_back_orders(connection: psycopg.Connection[Any], now: datetime) -> 
     return ordering.allocate_back_orders(_dicts(connection), now)
 
 
-def fulfil_proposals(connection: psycopg.Connection[Any], now: datetime) -> int:
+def fulfil_proposals(connection: psycopg.Connection[Any], now: datetime, planner: Planner) -> int:
     """Order or move what was approved, and what policies order by themselves; returns how many were looked at."""
-    return replenishing.fulfil_proposals(_dicts(connection), now)
+    return replenishing.fulfil_proposals(_dicts(connection), now, planner)
 
 
 def confirm_refills(connection: psycopg.Connection[Any], now: datetime) -> int:

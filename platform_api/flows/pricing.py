@@ -76,9 +76,12 @@ def price_lines(
 
 
 def choose_warehouse(tx: Connection, tenant_id: str, buyer: Buyer, wanted: str | None) -> str:
-    """Where an order is shipped from. Raises InputError (422)."""
+    """Where an order is shipped from: unless ``wanted``, from somebody above, since nobody buys of themselves.
+
+    Raises InputError (422).
+    """
     if wanted is None:
-        row = tx.execute(queries.DEFAULT_WAREHOUSE, {"tenant_id": tenant_id, "chain": list(buyer.orgs)}).fetchone()
+        row = tx.execute(queries.DEFAULT_WAREHOUSE, {"tenant_id": tenant_id, "chain": list(buyer.orgs[1:])}).fetchone()
         if row is None:
             raise unprocessable("body.ship_from", "there is no warehouse above the organisation: name one")
         return str(row["location_id"])

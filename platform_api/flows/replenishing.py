@@ -5,16 +5,19 @@ a replay, a crash or a second worker never makes a second order.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from contracts.facts import LiveNotice, ProposalState
 from platform_api.catalogue import service as catalogue
-from platform_api.catalogue.pricing import Buyer, Wanted
+from platform_api.catalogue.pricing import Buyer
 from platform_api.flows import ordering, refilling
 from platform_api.flows.pricing import choose_warehouse, price_lines
+from platform_api.flows.sourcing import BlockedError, cheapest, packs_to_order, point_of, unit_price
 from platform_api.kit.db import Connection
 from platform_api.kit.errors import ApiError, InputError
 from platform_api.kit.keys import new_key
@@ -22,10 +25,10 @@ from platform_api.kit.notices import notify_live
 from platform_api.orders import queries as order_queries
 from platform_api.orders.service import Actor, write_lines
 from platform_api.replenishment import flow_queries as queries
+from platform_api.replenishment.planning import Planner, lane_cost_minor
 from platform_api.replenishment.refill_rules import RefillState
-from platform_api.replenishment.rules import packs_to_order
 from platform_api.stock import moving
-from platform_api.stock.ledger import Move, StockError
+from platform_api.stock.ledger import Move, StockError, hold
 from platform_api.stock.rules import MoveKind
 
 AGAIN_AFTER: Final = timedelta(minutes=15)
@@ -34,10 +37,6 @@ ROUNDS_MAX: Final = 500
 CURRENCY: Final = "CNY"
 
 Row = Mapping[str, Any]
-
-
-class _BlockedError(Exception):
-    """What keeps a proposal from being fulfilled, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +48,10 @@ class Way:
     units: int
     source: str = ""
     order_id: UUID | None = None
+    considered: list[dict[str, Any]] = field(default_factory=list)
 
 
-def fulfil_proposals(tx: Connection, now: datetime) -> int:
+def fulfil_proposals(tx: Connection, now: datetime, planner: Planner) -> int:
     """Fulfil what was approved, and what policies order by themselves; how many proposals were looked at."""
     looked_at = 0
     while looked_at < ROUNDS_MAX:
@@ -59,7 +59,7 @@ def fulfil_proposals(tx: Connection, now: datetime) -> int:
             row = tx.execute(queries.TAKE, {"now": now}).fetchone()
             if row is None:
                 break
-            _fulfil(tx, row, now)
+            _fulfil(tx, row, now, planner)
             looked_at += 1
     return looked_at
 
@@ -86,11 +86,11 @@ def settle_order(tx: Connection, tenant_id: str, order_id: UUID, state: Proposal
         _set_state(tx, {"tenant_id": tenant_id, **row}, state, now)
 
 
-def _fulfil(tx: Connection, row: Row, now: datetime) -> None:
+def _fulfil(tx: Connection, row: Row, now: datetime, planner: Planner) -> None:
     try:
         with tx.transaction():
-            way = _find_way(tx, row, now)
-    except _BlockedError as error:
+            way = _find_way(tx, row, now, planner)
+    except BlockedError as error:
         _keep(tx, row, Way("blocked", str(error), 0), now, now + AGAIN_AFTER)
         return
     _keep(tx, row, way, now, None)
@@ -107,20 +107,31 @@ def _fulfil(tx: Connection, row: Row, now: datetime) -> None:
         refilling.ask(tx, row["tenant_id"], arrival, now)
 
 
-def _find_way(tx: Connection, row: Row, now: datetime) -> Way:
+def _find_way(tx: Connection, row: Row, now: datetime, planner: Planner) -> Way:
     if row["state"] == ProposalState.OPEN:
         _require_cooled_down(tx, row, now)
     backroom = tx.execute(queries.BACKROOM, row).fetchone()
-    if backroom is not None and backroom["free"] >= row["units"]:
-        return Way("backroom", f"the store has {backroom['free']} units in its back room", row["units"], row["site_id"])
+    free = 0 if backroom is None else int(backroom["free"])
+    considered = [{"source": row["site_id"], "units": free, "cost_minor": 0}]
+    if free >= row["units"]:
+        note = f"the store has {free} units in its back room"
+        return Way("backroom", note, row["units"], row["site_id"], considered=considered)
     dealer = tx.execute(queries.DEALER, row).fetchone()
     if dealer is None:
         msg = "no organisation runs the site"
-        raise _BlockedError(msg)
-    own = tx.execute(queries.OWN_WAREHOUSES, {**row, "below": dealer["below"]}).fetchone()
-    if own is not None:
-        return _transfer(tx, row, own["location_id"], now)
-    return _order(tx, row, dealer["org_id"], now)
+        raise BlockedError(msg)
+    spare = tx.execute(queries.SPARE, {**row, "orgs": dealer["orgs"]}).fetchall()
+    lanes = {one["site_id"]: lane_cost_minor(point_of(one), point_of(row)) for one in spare}
+    considered += [
+        {"source": one["site_id"], "units": one["units"], "cost_minor": round(lanes[one["site_id"]])} for one in spare
+    ]
+    buyer = catalogue.buyer_of(tx, row["tenant_id"], dealer["org_id"], CURRENCY)
+    if spare:
+        lacking = tx.execute(queries.LACKING, {**row, "orgs": dealer["orgs"]}).fetchall()
+        sources = cheapest(row, spare, lacking, unit_price(tx, row, buyer, now), planner)
+        if sum(sources.values()) >= row["units"]:
+            return _transfer(tx, row, sources, considered, now)
+    return _order(tx, row, buyer, considered, now, planner)
 
 
 def _require_cooled_down(tx: Connection, row: Row, now: datetime) -> None:
@@ -128,13 +139,20 @@ def _require_cooled_down(tx: Connection, row: Row, now: datetime) -> None:
     assert last is not None
     if last["at"] is not None and now < last["at"] + timedelta(seconds=row["cooldown_s"]):
         msg = f"cools down: the last one was at {last['at']:%Y-%m-%d %H:%M} UTC"
-        raise _BlockedError(msg)
+        raise BlockedError(msg)
 
 
-def _transfer(tx: Connection, row: Row, source: str, now: datetime) -> Way:
-    route = moving.Route(source, row["site_id"], now.date())
+def _transfer(
+    tx: Connection, row: Row, sources: Mapping[str, int], considered: list[dict[str, Any]], now: datetime
+) -> Way:
+    site, sku = row["site_id"], row["sku"]
     try:
-        legs = moving.transfer_legs(tx, row["tenant_id"], route, {row["sku"]: row["units"]})
+        hold(tx, row["tenant_id"], [(place, sku) for place in (*sources, site)])
+        legs = [
+            leg
+            for source, units in sorted(sources.items())
+            for leg in moving.transfer_legs(tx, row["tenant_id"], moving.Route(source, site, now.date()), {sku: units})
+        ]
         move = Move(
             kind=MoveKind.TRANSFER,
             happened_at=now,
@@ -146,19 +164,22 @@ def _transfer(tx: Connection, row: Row, source: str, now: datetime) -> Way:
         )
         moving.post_new(tx, row["tenant_id"], move, now)
     except StockError as error:
-        raise _BlockedError(str(error)) from error
-    return Way("transfer", f"{source} has the units", row["units"], source)
+        raise BlockedError(str(error)) from error
+    names = " and ".join(sorted(sources))
+    verb = "has" if len(sources) == 1 else "have"
+    return Way("transfer", f"{names} {verb} the units", row["units"], ",".join(sorted(sources)), considered=considered)
 
 
-def _order(tx: Connection, row: Row, org_id: str, now: datetime) -> Way:
-    tenant_id = row["tenant_id"]
-    buyer = catalogue.buyer_of(tx, tenant_id, org_id, CURRENCY)
-    wanted = _packs(tx, row, buyer, now)
+def _order(
+    tx: Connection, row: Row, buyer: Buyer, considered: list[dict[str, Any]], now: datetime, planner: Planner
+) -> Way:
+    tenant_id, org_id = row["tenant_id"], buyer.orgs[0]
+    wanted, price_minor, beyond = packs_to_order(tx, row, buyer, now, planner)
     try:
         warehouse = choose_warehouse(tx, tenant_id, buyer, None)
         priced = price_lines(tx, tenant_id, buyer, [wanted], now)
     except InputError as error:
-        raise _BlockedError(f"{row['sku']} {error}") from error
+        raise BlockedError(f"{row['sku']} {error}") from error
     order_id = new_key()
     values = {
         "tenant_id": tenant_id,
@@ -173,32 +194,16 @@ def _order(tx: Connection, row: Row, org_id: str, now: datetime) -> Way:
     }
     if tx.execute(order_queries.INSERT_ORDER, values).fetchone() is None:
         msg = "there is an order for this proposal already"
-        raise _BlockedError(msg)
+        raise BlockedError(msg)
     write_lines(tx, tenant_id, order_id, priced.lines, priced.totals)
     try:
         state = ordering.submit(tx, Actor(tenant_id, "platform"), order_id, 1, now)
     except (ApiError, InputError) as error:
-        raise _BlockedError(str(error)) from error
+        raise BlockedError(str(error)) from error
     units = wanted.packs * priced.lines[0].factor
-    return Way("order", f"{wanted.packs} {wanted.uom} for {org_id}: {state}", units, warehouse, order_id)
-
-
-def _packs(tx: Connection, row: Row, buyer: Buyer, now: datetime) -> Wanted:
-    """The pack to order in: the largest with a price of which a whole number fits on the shelf."""
-    (probe,) = catalogue.find_offers(tx, row["tenant_id"], buyer, [Wanted(row["sku"], "unit", 1)], now)
-    if probe is None:
-        msg = f"there is no SKU {row['sku']}"
-        raise _BlockedError(msg)
-    by_size = sorted(probe.article.factors.items(), key=lambda pack: -pack[1])
-    for uom, factor in by_size:
-        packs = packs_to_order(row["units"], factor, row["capacity"])
-        if packs == 0:
-            continue
-        (offer,) = catalogue.find_offers(tx, row["tenant_id"], buyer, [Wanted(row["sku"], uom, packs)], now)
-        if offer is not None and offer.price is not None:
-            return Wanted(row["sku"], uom, packs)
-    msg = f"nobody has set a price of {row['sku']} in a pack that fits"
-    raise _BlockedError(msg)
+    weighed = [*considered, {"source": warehouse, "units": units, "cost_minor": price_minor}]
+    note = f"{wanted.packs} {wanted.uom} for {org_id}: {state}{beyond}"
+    return Way("order", note, units, warehouse, order_id, weighed)
 
 
 def _keep(tx: Connection, row: Row, way: Way, now: datetime, retry_at: datetime | None) -> None:
@@ -214,6 +219,7 @@ def _keep(tx: Connection, row: Row, way: Way, now: datetime, retry_at: datetime 
             "source": way.source,
             "now": now,
             "retry_at": retry_at,
+            "considered": Jsonb(way.considered),
         },
     )
 

@@ -142,7 +142,7 @@ ORDER BY o.tenant_id, o.order_id
 LIMIT 200
 """
 
-# A warehouse of the buyer's nearest ancestor that has one, then one of nobody in particular.
+# A warehouse of the nearest organisation above the buyer that has one, then one of nobody in particular.
 DEFAULT_WAREHOUSE = """
 SELECT l.location_id FROM location l
 LEFT JOIN site s ON s.tenant_id = l.tenant_id AND s.site_id = l.site_id

@@ -3,7 +3,8 @@
 # Approved by somebody, or open where the policy orders by itself. What another worker has is left to it.
 TAKE = """
 SELECT p.tenant_id, p.proposal_id, p.site_id, p.sku, p.units, p.state, p.cycle, p.version, s.org_id,
-       coalesce(t.mode, 'suggest') AS mode, coalesce(t.cooldown_s, 0) AS cooldown_s,
+       coalesce(t.mode, 'suggest') AS mode, coalesce(t.cooldown_s, 0) AS cooldown_s, s.lat, s.lon,
+       coalesce(t.min_order, 0) AS min_order, coalesce((p.evidence ->> 'on_hand')::int, 0) AS on_hand,
        (SELECT sum(x.capacity)::int FROM slot x
         WHERE x.tenant_id = p.tenant_id AND x.site_id = p.site_id AND x.sku = p.sku) AS capacity
 FROM proposal p
@@ -33,18 +34,46 @@ WITH RECURSIVE above AS (
     SELECT o.org_id, o.parent_id, o.kind, a.depth + 1 FROM org o JOIN above a ON o.org_id = a.parent_id
     WHERE o.tenant_id = %(tenant_id)s AND a.depth < 32
 )
-SELECT org_id, array(SELECT b.org_id FROM above b WHERE b.depth <= a.depth ORDER BY b.depth) AS below
+SELECT org_id, array(
+    WITH RECURSIVE below AS (
+        SELECT o.org_id, 0 AS depth FROM org o WHERE o.tenant_id = %(tenant_id)s AND o.org_id = a.org_id
+        UNION ALL
+        SELECT o.org_id, b.depth + 1 FROM org o JOIN below b ON o.parent_id = b.org_id
+        WHERE o.tenant_id = %(tenant_id)s AND b.depth < 32
+    ) SELECT b.org_id FROM below b ORDER BY b.org_id
+) AS orgs
 FROM above a ORDER BY a.kind <> 'dealer', depth LIMIT 1
 """
 
-# Warehouses of the dealer and of those between it and the site: what lies there is moved before anything is bought.
-OWN_WAREHOUSES = """
-SELECT b.location_id, b.on_hand - b.reserved AS free FROM stock_balance b
-JOIN location l USING (tenant_id, location_id)
-JOIN site s ON s.tenant_id = l.tenant_id AND s.site_id = l.site_id
-WHERE b.tenant_id = %(tenant_id)s AND b.sku = %(sku)s AND l.kind = 'warehouse' AND s.org_id = ANY(%(below)s)
-  AND b.on_hand - b.reserved >= %(units)s
-ORDER BY free DESC, b.location_id LIMIT 1
+# What the dealer has to spare of a SKU: what is free in its warehouses, and in the back rooms of its other stores what
+# these do not need to fill their own shelves.
+SPARE = """
+WITH below AS (
+    SELECT s.site_id, s.kind, s.lat, s.lon FROM site s
+    WHERE s.tenant_id = %(tenant_id)s AND s.site_id <> %(site_id)s AND s.org_id = ANY(%(orgs)s)
+)
+SELECT w.site_id, w.lat, w.lon, free.units FROM below w
+JOIN stock_balance b ON b.tenant_id = %(tenant_id)s AND b.location_id = w.site_id AND b.sku = %(sku)s
+CROSS JOIN LATERAL (
+    SELECT b.on_hand - b.reserved - CASE WHEN w.kind = 'store' THEN greatest(0,
+               coalesce((SELECT t.target FROM stock_policy t
+                         WHERE t.tenant_id = b.tenant_id AND t.site_id = w.site_id AND t.sku = b.sku), 0)
+               - coalesce((SELECT sum(p.on_shelf)::int FROM shelf_position p
+                           WHERE p.tenant_id = b.tenant_id AND p.site_id = w.site_id AND p.sku = b.sku), 0))
+           ELSE 0 END AS units
+) free
+WHERE free.units > 0
+ORDER BY w.site_id
+"""
+
+# What else waits for units of the same SKU at sites of the same dealer: moves are planned for all of them at once.
+LACKING = """
+SELECT p.site_id, p.units, s.lat, s.lon FROM proposal p
+JOIN site s ON s.tenant_id = p.tenant_id AND s.site_id = p.site_id
+LEFT JOIN stock_policy t ON t.tenant_id = p.tenant_id AND t.site_id = p.site_id AND t.sku = p.sku
+WHERE p.tenant_id = %(tenant_id)s AND p.sku = %(sku)s AND s.org_id = ANY(%(orgs)s) AND p.units > 0
+  AND (p.state = 'approved' OR (p.state = 'open' AND t.mode = 'auto'))
+ORDER BY p.site_id
 """
 
 BACKROOM = """
@@ -53,12 +82,14 @@ WHERE tenant_id = %(tenant_id)s AND location_id = %(site_id)s AND sku = %(sku)s
 """
 
 KEEP_FLOW = """
-INSERT INTO proposal_flow AS kept (tenant_id, proposal_id, outcome, note, units, order_id, source, at, retry_at)
+INSERT INTO proposal_flow AS kept (tenant_id, proposal_id, outcome, note, units, order_id, source, at, retry_at,
+                                   considered)
 VALUES (%(tenant_id)s, %(proposal_id)s, %(outcome)s, %(note)s, %(units)s, %(order_id)s, %(source)s, %(now)s,
-        %(retry_at)s)
+        %(retry_at)s, %(considered)s)
 ON CONFLICT (tenant_id, proposal_id) DO UPDATE
 SET outcome = excluded.outcome, note = excluded.note, units = excluded.units, order_id = excluded.order_id,
-    source = excluded.source, at = excluded.at, retry_at = excluded.retry_at
+    source = excluded.source, at = excluded.at, retry_at = excluded.retry_at,
+    considered = excluded.considered
 """
 
 SET_STATE = """

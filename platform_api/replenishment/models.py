@@ -15,7 +15,8 @@ class Proposal(BaseModel):
     """A suggested replenishment of one SKU at one site, with the numbers that led to it.
 
     ``outcome`` says how it is fulfilled (``backroom``, ``transfer``, ``order``) or that something keeps it from it
-    (``blocked``); ``note`` says what, ``order`` is the dealer's order.
+    (``blocked``); ``note`` says what, ``order`` is the dealer's order. ``considered`` are the places that were looked
+    at, with the units that they have to spare and what one costs from there (minor units).
     """
 
     model_config = ConfigDict(
@@ -38,6 +39,7 @@ class Proposal(BaseModel):
                     "outcome": None,
                     "note": "",
                     "order": None,
+                    "considered": [{"source": "sh-001", "units": 3, "cost_minor": 0}],
                 }
             ]
         }
@@ -59,12 +61,14 @@ class Proposal(BaseModel):
     outcome: str | None
     note: str
     order: UUID | None
+    considered: list[dict[str, Any]] = []
 
 
 class PolicyRequest(BaseModel):
     """When a shelf is refilled, up to how much, and who decides: ``off``, ``suggest`` or ``auto``.
 
-    Units of the SKU at the site, all of its slots together. ``auto`` orders by itself, at most once in ``cooldown_s``.
+    Units of the SKU at the site, all of its slots together. ``auto`` orders by itself, at most once in ``cooldown_s``,
+    and never less than ``min_order`` units (the supplier's minimum).
     """
 
     model_config = ConfigDict(
@@ -76,6 +80,7 @@ class PolicyRequest(BaseModel):
     reorder_point: Annotated[int, Field(ge=0, le=UNITS_MAX)]
     target: Annotated[int, Field(ge=1, le=UNITS_MAX)]
     cooldown_s: Annotated[int, Field(ge=0, le=30 * 86_400)] = 3_600
+    min_order: Annotated[int, Field(ge=0, le=UNITS_MAX)] = 0
     tuned_nightly: bool = False
 
     @model_validator(mode="after")
@@ -99,6 +104,7 @@ class Policy(PolicyRequest):
                     "reorder_point": 8,
                     "target": 24,
                     "cooldown_s": 3600,
+                    "min_order": 0,
                     "tuned_nightly": False,
                     "updated": "2026-01-05T08:12:51Z",
                 }

@@ -53,5 +53,5 @@ def put_policy(site: SitePath, sku: SkuPath, body: PolicyRequest, caller: Decide
 
 
 def _policy(row: Row) -> Policy:
-    same = ("sku", "mode", "reorder_point", "target", "cooldown_s", "tuned_nightly")
+    same = ("sku", "mode", "reorder_point", "target", "cooldown_s", "min_order", "tuned_nightly")
     return Policy(site=row["site_id"], updated=row["updated_at"], **{name: row[name] for name in same})

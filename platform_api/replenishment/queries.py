@@ -2,7 +2,7 @@
 
 _COLUMNS = """
 SELECT p.proposal_id, p.site_id, p.sku, k.name_zh, k.name_en, p.cycle, p.units, p.state, p.evidence, p.triggered_at,
-       p.created_at, p.updated_at, p.version, f.outcome, f.note, f.order_id
+       p.created_at, p.updated_at, p.version, f.outcome, f.note, f.order_id, f.considered
 FROM proposal p
 LEFT JOIN proposal_flow f ON f.tenant_id = p.tenant_id AND f.proposal_id = p.proposal_id
 LEFT JOIN sku k ON k.tenant_id = p.tenant_id AND k.sku = p.sku
@@ -29,7 +29,7 @@ WHERE tenant_id = %(tenant_id)s AND proposal_id = %(proposal_id)s AND version = 
 """
 
 POLICIES = """
-SELECT t.site_id, t.sku, t.mode, t.reorder_point, t.target, t.cooldown_s, t.tuned_nightly, t.updated_at
+SELECT t.site_id, t.sku, t.mode, t.reorder_point, t.target, t.cooldown_s, t.min_order, t.tuned_nightly, t.updated_at
 FROM stock_policy t
 WHERE t.tenant_id = %(tenant_id)s
   AND (%(sites)s::text[] IS NULL OR t.site_id = ANY(%(sites)s))
@@ -41,13 +41,15 @@ LIMIT %(limit)s
 """
 
 PUT_POLICY = """
-INSERT INTO stock_policy (tenant_id, site_id, sku, mode, reorder_point, target, cooldown_s, tuned_nightly)
-SELECT s.tenant_id, s.site_id, k.sku, %(mode)s, %(reorder_point)s, %(target)s, %(cooldown_s)s, %(tuned_nightly)s
+INSERT INTO stock_policy (tenant_id, site_id, sku, mode, reorder_point, target, cooldown_s, min_order, tuned_nightly)
+SELECT s.tenant_id, s.site_id, k.sku, %(mode)s, %(reorder_point)s, %(target)s, %(cooldown_s)s, %(min_order)s,
+       %(tuned_nightly)s
 FROM site s JOIN sku k ON k.tenant_id = s.tenant_id AND k.sku = %(sku)s
 WHERE s.tenant_id = %(tenant_id)s AND s.site_id = %(site)s
   AND (%(sites)s::text[] IS NULL OR s.site_id = ANY(%(sites)s))
 ON CONFLICT (tenant_id, site_id, sku) DO UPDATE
 SET mode = excluded.mode, reorder_point = excluded.reorder_point, target = excluded.target,
-    cooldown_s = excluded.cooldown_s, tuned_nightly = excluded.tuned_nightly, updated_at = now()
-RETURNING site_id, sku, mode, reorder_point, target, cooldown_s, tuned_nightly, updated_at
+    cooldown_s = excluded.cooldown_s, min_order = excluded.min_order,
+    tuned_nightly = excluded.tuned_nightly, updated_at = now()
+RETURNING site_id, sku, mode, reorder_point, target, cooldown_s, min_order, tuned_nightly, updated_at
 """

@@ -103,5 +103,6 @@ def _proposal(row: Row) -> Proposal:
         outcome=row["outcome"],
         note=row["note"] or "",
         order=row["order_id"],
+        considered=row["considered"] or [],
         **{name: row[name] for name in same.split()},
     )

@@ -29,19 +29,6 @@ def state_after(state: ProposalState, action: Action) -> ProposalState | None:
     return following if state in allowed else None
 
 
-def packs_to_order(units: int, factor: int, capacity: int | None) -> int:
-    """Packs of ``factor`` units that cover ``units``; one less, down to 0, where they would not fit on the shelf.
-
-    ``capacity`` is that of all slots of the SKU in the store, None when nobody knows it.
-    """
-    assert units > 0
-    assert factor > 0
-    packs = -(-units // factor)
-    if capacity is not None and packs * factor > max(capacity, units):
-        packs -= 1
-    return packs
-
-
 def refill_done(units: int, seen: int) -> bool:
     """Whether refills seen at the shelf add up to what was on its way: within the larger of 1 unit and 2 %."""
     return seen >= units - max(REFILL_TOLERANCE_UNITS, units * REFILL_TOLERANCE_PERCENT // 100)

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
+from deploy.planning import PLANNER
 from deploy.verify import verify
 from platform_api import jobs
 from tests.integration.api.conftest import bearer
@@ -30,6 +31,7 @@ def proposal(client: TestClient, world: World) -> dict[str, Any]:
 
 def let_policies_order(worker: psycopg.Connection[Any]) -> None:
     worker.execute("UPDATE stock_policy SET mode = 'auto' WHERE tenant_id = 'acme' AND site_id = 'east-1'")
+    worker.execute("UPDATE slot SET capacity = 40 WHERE tenant_id = 'acme' AND site_id = 'east-1'")
 
 
 def now() -> datetime:
@@ -41,7 +43,7 @@ def test_a_low_shelf_becomes_an_order_a_delivery_and_a_refill_that_closes_the_cy
 ) -> None:
     credit(market, "100.00")
     let_policies_order(worker)
-    assert jobs.fulfil_proposals(worker, now()) == 1
+    assert jobs.fulfil_proposals(worker, now(), PLANNER) == 1
     it = proposal(market, world)
     assert (it["state"], it["outcome"], it["note"]) == ("ordered", "order", "2 case for east: credit_hold")
     order = market.get(f"/v1/orders/{it['order']}").json()
@@ -83,7 +85,7 @@ def test_two_workers_on_one_proposal_make_one_order(market: TestClient, world: W
 
     def work(_: int) -> int:
         with psycopg.connect(world.dsn, autocommit=True) as connection:
-            return jobs.fulfil_proposals(connection, now())
+            return jobs.fulfil_proposals(connection, now(), PLANNER)
 
     with ThreadPoolExecutor(6) as pool:
         assert sum(pool.map(work, range(6))) == 1
@@ -95,10 +97,10 @@ def test_a_replayed_proposal_never_makes_a_second_order(
     market: TestClient, world: World, worker: psycopg.Connection[Any]
 ) -> None:
     let_policies_order(worker)
-    jobs.fulfil_proposals(worker, now())
+    jobs.fulfil_proposals(worker, now(), PLANNER)
     worker.execute("DELETE FROM proposal_flow")
     worker.execute("UPDATE proposal SET state = 'open' WHERE tenant_id = 'acme' AND site_id = 'east-1'")
-    jobs.fulfil_proposals(worker, now())
+    jobs.fulfil_proposals(worker, now(), PLANNER)
     it = proposal(market, world)
     assert (it["outcome"], it["note"]) == ("blocked", "there is an order for this proposal already")
     assert len(market.get("/v1/orders", params={"org": "east"}).json()["items"]) == 1
@@ -107,17 +109,17 @@ def test_a_replayed_proposal_never_makes_a_second_order(
 def test_a_suggestion_waits_for_somebody_and_what_keeps_it_is_told(
     market: TestClient, world: World, worker: psycopg.Connection[Any]
 ) -> None:
-    assert jobs.fulfil_proposals(worker, now()) == 0
+    assert jobs.fulfil_proposals(worker, now(), PLANNER) == 0
     market.put("/v1/orgs/east/entitlements", json={"skus": {"tea": False}})
     dealer = bearer(world, "dealer@acme")
     path = f"/v1/proposals/{world.acme.proposal}:approve"
     assert market.post(path, headers={**dealer, "If-Match": '"1"'}).status_code == 200
-    assert jobs.fulfil_proposals(worker, now()) == 1
+    assert jobs.fulfil_proposals(worker, now(), PLANNER) == 1
     it = proposal(market, world)
     assert (it["state"], it["outcome"], it["note"]) == ("approved", "blocked", "tea is not in your assortment")
-    assert jobs.fulfil_proposals(worker, now()) == 0  # it rests for a while
+    assert jobs.fulfil_proposals(worker, now(), PLANNER) == 0  # it rests for a while
     market.put("/v1/orgs/east/entitlements", json={"skus": {}})
-    assert jobs.fulfil_proposals(worker, now() + timedelta(minutes=20)) == 1
+    assert jobs.fulfil_proposals(worker, now() + timedelta(minutes=20), PLANNER) == 1
     assert proposal(market, world)["outcome"] == "order"
 
 
@@ -131,7 +133,7 @@ def test_what_the_dealer_has_is_moved_before_anything_is_bought_and_the_shelf_en
     transfer = {"from": "wh", "to": "east-wh", "lines": [{"sku": "tea", "units": 20}]}
     assert market.post("/v1/transfers", json=transfer, headers=key()).status_code == 201
     let_policies_order(worker)
-    jobs.fulfil_proposals(worker, now())
+    jobs.fulfil_proposals(worker, now(), PLANNER)
     it = proposal(market, world)
     assert (it["state"], it["outcome"], it["note"], it["order"]) == (
         "ordered",
@@ -156,17 +158,17 @@ def test_what_lies_in_the_back_room_is_not_ordered_and_an_automatic_order_cools_
     transfer = {"from": "wh", "to": "east-1", "lines": [{"sku": "tea", "units": 16}]}
     market.post("/v1/transfers", json=transfer, headers=key())
     let_policies_order(worker)
-    jobs.fulfil_proposals(worker, now())
+    jobs.fulfil_proposals(worker, now(), PLANNER)
     assert proposal(market, world)["outcome"] == "backroom"
     worker.execute("UPDATE proposal SET state = 'received' WHERE tenant_id = 'acme' AND site_id = 'east-1'")
     worker.execute(
         """INSERT INTO proposal (proposal_id, tenant_id, site_id, sku, cycle, units, triggered_at)
            VALUES (gen_random_uuid(), 'acme', 'east-1', 'tea', 2, 16, now())"""
     )
-    jobs.fulfil_proposals(worker, now())
+    jobs.fulfil_proposals(worker, now(), PLANNER)
     (newest, *_) = market.get("/v1/proposals", params={"site": "east-1"}).json()["items"]
     assert (newest["state"], newest["outcome"], newest["note"][:10]) == ("open", "blocked", "cools down")
-    jobs.fulfil_proposals(worker, now() + timedelta(hours=2))
+    jobs.fulfil_proposals(worker, now() + timedelta(hours=2), PLANNER)
     (newest, *_) = market.get("/v1/proposals", params={"site": "east-1"}).json()["items"]
     assert newest["state"] == "ordered"
 
@@ -175,7 +177,7 @@ def test_a_cancelled_order_frees_the_shelf_for_another_cycle(
     market: TestClient, world: World, worker: psycopg.Connection[Any]
 ) -> None:
     let_policies_order(worker)
-    jobs.fulfil_proposals(worker, now())
+    jobs.fulfil_proposals(worker, now(), PLANNER)
     order = market.get(f"/v1/orders/{proposal(market, world)['order']}").json()
     match = {"If-Match": f'"{order["version"]}"'}
     market.post(f"/v1/orders/{order['id']}:cancel", json={"reason": "not now"}, headers=match)
@@ -193,3 +195,62 @@ def test_a_dealer_sets_the_policies_of_its_own_stores_and_no_others(market: Test
     assert market.put("/v1/policies/east-1/tea", json={**body, "target": 5}, headers=dealer).status_code == 422
     (seen,) = market.get("/v1/policies", headers=dealer).json()["items"]
     assert (seen["site"], seen["target"]) == ("east-1", 20)
+
+
+def own_warehouse(worker: psycopg.Connection[Any], site: str, lat: float, lon: float) -> None:
+    worker.execute(
+        """INSERT INTO site (tenant_id, site_id, org_id, kind, name, lat, lon)
+           VALUES ('acme', %s, 'east', 'warehouse', 'East', %s, %s)""",
+        (site, lat, lon),
+    )
+
+
+def move(market: TestClient, place: str, units: int) -> None:
+    transfer = {"from": "wh", "to": place, "lines": [{"sku": "tea", "units": units}]}
+    assert market.post("/v1/transfers", json=transfer, headers=key()).status_code == 201
+
+
+def test_the_cheapest_of_the_dealers_places_sends_and_what_was_weighed_can_be_read(
+    market: TestClient, world: World, worker: psycopg.Connection[Any]
+) -> None:
+    worker.execute("UPDATE site SET lat = 31.2, lon = 121.4 WHERE tenant_id = 'acme' AND site_id = 'east-1'")
+    own_warehouse(worker, "far-wh", 30.3, 120.2)
+    own_warehouse(worker, "near-wh", 31.2, 121.5)
+    move(market, "far-wh", 30)
+    move(market, "near-wh", 10)
+    let_policies_order(worker)
+    jobs.fulfil_proposals(worker, now(), PLANNER)
+    it = proposal(market, world)
+    assert (it["outcome"], it["note"]) == ("transfer", "far-wh and near-wh have the units")
+    weighed = [(one["source"], one["units"]) for one in it["considered"]]
+    assert weighed == [("east-1", 0), ("far-wh", 30), ("near-wh", 10)]
+    stock = {one["location"]: one["on_hand"] for one in market.get("/v1/stock").json()["items"]}
+    assert (stock["near-wh"], stock["far-wh"], stock["east-1"]) == (0, 24, 16)
+    report = verify(world.dsn)
+    assert report.invariants["I3"], report.broken
+
+
+def test_an_order_keeps_to_the_room_on_the_shelf_and_to_the_suppliers_minimum(
+    market: TestClient, world: World, worker: psycopg.Connection[Any]
+) -> None:
+    credit(market, "10000.00", auto=True)
+    own_warehouse(worker, "east-wh", 31.2, 121.5)
+    move(market, "east-wh", 3)
+    let_policies_order(worker)
+    worker.execute("UPDATE slot SET capacity = 24 WHERE tenant_id = 'acme' AND site_id = 'east-1'")
+    jobs.fulfil_proposals(worker, now(), PLANNER)
+    it = proposal(market, world)
+    # 8 of 24 lie there: a second case of ten would not fit.
+    assert it["note"] == "1 case for east: allocated"
+    weighed = [(one["source"], one["units"], one["cost_minor"]) for one in it["considered"]]
+    assert weighed == [("east-1", 0, 0), ("east-wh", 3, 45), ("wh", 10, 600)]
+    body = {"mode": "auto", "reorder_point": 8, "target": 24, "cooldown_s": 0, "min_order": 30}
+    assert market.put("/v1/policies/east-1/tea", json=body).json()["min_order"] == 30
+    worker.execute("UPDATE proposal SET state = 'received' WHERE tenant_id = 'acme' AND site_id = 'east-1'")
+    worker.execute(
+        """INSERT INTO proposal (proposal_id, tenant_id, site_id, sku, cycle, units, triggered_at)
+           VALUES (gen_random_uuid(), 'acme', 'east-1', 'tea', 2, 16, now())"""
+    )
+    jobs.fulfil_proposals(worker, now(), PLANNER)
+    (newest, *_) = market.get("/v1/proposals", params={"site": "east-1"}).json()["items"]
+    assert newest["note"] == "3 case for east: allocated; the back room holds what the shelf cannot"
