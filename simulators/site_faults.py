@@ -17,6 +17,9 @@ DAY_S: Final = 86_400.0
 HOUR_S: Final = 3_600.0
 LIMIT_C: Final = 8.0
 LIMIT_S: Final = 1_800.0
+APART_MS: Final = 2 * 3_600_000
+SHORT_MS: Final = 12 * 3_600_000
+"""A truth that is shorter than this is not hidden by a fault of what would show it, nor two hours before or after."""
 
 
 class Truth(msgspec.Struct, frozen=True):
@@ -151,17 +154,17 @@ class _Drawing:
         device = self._controllers[4]
         everything = tuple(_of_gateway(layout, gateway))
         for channels, place in (((channel,), channel), (layout.channels[device], device), (everything, gateway)):
-            at_s, lasts_s = self._when(1, 5, HOUR_S)
+            at_s, lasts_s = self._apart(1, 5, channels)
             self.faults.mutes.append(Mute(channels, at_s, at_s + lasts_s))
             self._true(AnomalyKind.DROPOUT, place, at_s, lasts_s)
 
     def devices(self) -> None:
         """A controller that gets noisy, and one of which only some readings come."""
         noisy, patchy = self._controllers[5], self._controllers[0]
-        at_s, lasts_s = self._when(12, 30, HOUR_S)
+        at_s, lasts_s = self._apart(12, 30, self._layout.channels[noisy])
         self.faults.noises.append(Noisy(self._layout.channels[noisy], at_s, at_s + lasts_s, 80.0))
         self._true(AnomalyKind.DEVICE_FAULT, noisy, at_s, lasts_s)
-        at_s, lasts_s = self._when(12, 30, HOUR_S)
+        at_s, lasts_s = self._apart(12, 30, self._layout.channels[patchy])
         self.faults.mutes.append(Mute(self._layout.channels[patchy], at_s, at_s + lasts_s, 0.4))
         self._true(AnomalyKind.DEVICE_FAULT, patchy, at_s, lasts_s)
 
@@ -170,9 +173,27 @@ class _Drawing:
         lasts_s = self._rng.uniform(low, high) * unit_s
         return self._rng.uniform(self._first_day * DAY_S, self._days * DAY_S - lasts_s - DAY_S), lasts_s
 
+    def _apart(self, low_h: float, high_h: float, channels: tuple[str, ...]) -> tuple[float, float]:
+        """Start and length of a fault that hides no short truth of ``channels``, nor is hidden by one."""
+        truths = [
+            each for each in self.faults.truths
+            if each.end_ms - each.t_ms < SHORT_MS and any(_shows(each.place, one) for one in channels)
+        ]  # fmt: skip
+        while True:
+            at_s, lasts_s = self._when(low_h, high_h, HOUR_S)
+            from_ms = self._start_ms + round(at_s * 1000) - APART_MS
+            until_ms = from_ms + round(lasts_s * 1000) + 2 * APART_MS
+            if all(each.end_ms < from_ms or each.t_ms > until_ms for each in truths):
+                return at_s, lasts_s
+
     def _true(self, kind: AnomalyKind, place: str, at_s: float, lasts_s: float) -> None:
         start_ms = self._start_ms + round(at_s * 1000)
         self.faults.truths.append(Truth(kind, place, start_ms, start_ms + round(lasts_s * 1000)))
+
+
+def _shows(place: str, channel: str) -> bool:
+    """Whether a channel belongs to a place: a series, a slot, a controller or a gateway."""
+    return channel == place or channel.startswith((f"{place}.", f"{place}-", f"{place}/"))
 
 
 def _of_gateway(layout: Layout, gateway: str) -> Iterator[str]:

@@ -99,6 +99,8 @@ class Bucket:
         """Judge every arrival; returns the readings of those that count, ``offset`` is where they will stand."""
         for sighting in chunk.sightings:
             self._take_presence(sighting, facts)
+        if chunk.listening_since is not None:
+            facts.frames += self._watching.miss(chunk.listening_since, now)
         for stray in chunk.strays:
             self._take_stray(stray, facts, now)
         slices: list[tuple[int, int]] = []
@@ -254,7 +256,7 @@ class Bucket:
     def _detect(self, facts: Facts, now: datetime) -> None:
         facts.frames += self._watching.take(facts.columns, now)
         found = self._spikes.step(facts.columns, self._names.name_of)
-        found = [spike for spike in found if not self._watching.is_faulty(spike.series)]
+        found = [spike for spike in found if not self._watching.is_explained(spike)]
         if not found:
             return
         rows = tuple(self._spike_row(spike) for spike in found)

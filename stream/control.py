@@ -53,6 +53,7 @@ class Slot(NamedTuple):
     sku: str
     channel: str
     unit_weight_g: float
+    capacity: int = 0
 
 
 class SiteSku(NamedTuple):
@@ -291,8 +292,8 @@ def read_snapshot(connection: psycopg.Connection, version: int, elsewhere: Elsew
             for tenant, gateway, site, revoked in connection.execute(queries.GATEWAYS)
         },
         {
-            (tenant, gateway, slot): Slot(site, sku, channel, unit_weight_g)
-            for tenant, gateway, slot, site, sku, channel, unit_weight_g in connection.execute(queries.SLOTS)
+            (tenant, gateway, slot): Slot(site, sku, channel, unit_weight_g, capacity)
+            for tenant, gateway, slot, site, sku, channel, unit_weight_g, capacity in connection.execute(queries.SLOTS)
         },
         {
             SiteSku(tenant, site, sku): Policy(reorder_point, target, PolicyMode(mode))

@@ -199,7 +199,10 @@ class Sighting(NamedTuple):
 
 @dataclass(slots=True)
 class Chunk:
-    """What one batch of messages brought to one bucket, in order of receipt; plain readings behind all others."""
+    """What one batch of messages brought to one bucket, in order of receipt; plain readings behind all others.
+
+    ``listening_since``: of a chunk that only says that time has passed; since when all that was sent has been heard.
+    """
 
     bucket: int
     columns: Columns
@@ -207,6 +210,7 @@ class Chunk:
     strays: list[Stray] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
     plain: list[PlainRun] = field(default_factory=list)
+    listening_since: datetime | None = None
 
 
 class EventRow(NamedTuple):

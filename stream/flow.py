@@ -42,6 +42,7 @@ from stream.facts import (
 )
 from stream.fence import ALL, Fence, Span, bucket_of_site
 from stream.late_source import LatePartition, LateReader
+from stream.metrics import HEALTH
 from stream.mqtt_session import MqttSession
 from stream.mqtt_source import Drain, MqttSource, PartitionSpec
 from stream.sales_reader import SalesReader
@@ -56,6 +57,7 @@ PLAIN: Final = "plain"
 PLAIN_GATHER: Final = timedelta(milliseconds=200)
 
 
+SILENCE_EVERY: Final = timedelta(seconds=15)
 OFFSET_KEY: Final = "sales-read"
 """Key under which it passes how far sales are read."""
 Happened = EventRow | AnomalyRow | SaleRow | Facts
@@ -87,7 +89,8 @@ def build_flow(process: Process) -> Dataflow:
     chunks = op.flat_map_batch(
         "decode", op.flat_map_batch("messages", items, _messages), Decoder(process.control, process.span.buckets)
     )
-    facts = op.stateful_batch("lanes", chunks, lambda learnt: _LanesLogic(process, learnt))
+    lanes = op.merge("lanes in", chunks, op.flat_map_batch("silence", items, _Silence(process.span)))
+    facts = op.stateful_batch("lanes", lanes, lambda learnt: _LanesLogic(process, learnt))
 
     moved: KeyedStream[PositionRow | str] = op.flat_map_batch(
         "positions", facts, lambda some: _positions(process.span, some)
@@ -183,6 +186,31 @@ class _UnitsLogic(StatefulBatchLogic[Happened, Facts, None]):
 
     def snapshot(self) -> None:
         """Nothing: it is saved with an epoch."""
+
+
+class _Silence:
+    """Tells each bucket now and then that time has passed, while all that is sent is heard."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._since: datetime | None = None
+        self._due: datetime | None = None
+
+    def __call__(self, items: Iterable[Item]) -> Iterable[tuple[str, Chunk]]:
+        if not any(isinstance(item, Tick) for item in items):
+            return []
+        now = datetime.now(UTC)
+        if not HEALTH.ok:
+            self._since = None
+            return []
+        self._since = self._since or now
+        self._due = self._due or now + SILENCE_EVERY
+        if now < self._due:
+            return []
+        self._due = now + SILENCE_EVERY
+        return [
+            (f"{bucket:02}", Chunk(bucket, no_columns(), listening_since=self._since)) for bucket in self._span.buckets
+        ]
 
 
 class _Sales:

@@ -5,7 +5,9 @@ from typing import Final, LiteralString
 # ------------------------------------------------------------------ control data
 
 GATEWAYS: Final = "SELECT tenant_id, gateway_id, site_id, revoked_at IS NOT NULL FROM gateway"
-SLOTS: Final = "SELECT tenant_id, gateway_id, slot_id, site_id, sku, channel, unit_weight_g FROM slot"
+SLOTS: Final = """
+SELECT tenant_id, gateway_id, slot_id, site_id, sku, channel, unit_weight_g, capacity FROM slot
+"""
 POLICIES: Final = "SELECT tenant_id, site_id, sku, reorder_point, target, mode FROM stock_policy"
 # The newest cycle of each (site, SKU) decides; older ones are over.
 PROPOSALS: Final = """

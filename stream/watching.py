@@ -10,11 +10,15 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
+import numpy as np
+
 from contracts.presence import State
 from stream.control import ChannelSetting, Snapshot
 from stream.facts import AnomalyRow, Columns, Settled, Sighting, join_columns
+from stream.spike import Spike
 from stream.watch.finding import Finding, Profile
-from stream.watch.watch import Watch
+from stream.watch.heartbeat import Heartbeats
+from stream.watch.watch import Watch, is_handling
 
 GATHER: Final = timedelta(seconds=1)
 GATHERED_MAX: Final = 20_000
@@ -49,6 +53,7 @@ class Watching:
         self._key = key_of_state(number)
         self._names = names
         self._watch = restored(saved) or Watch(spikes=False)
+        self._heartbeats = Heartbeats()
         self._gathered: list[Columns] = []
         self._count = 0
         self._due: datetime | None = None
@@ -57,7 +62,7 @@ class Watching:
         self._save_due: datetime | None = None
         self._version = -1
         self._profiles: dict[int, Profile] = {}
-        self._slots: dict[tuple[str, str, str], tuple[str, str, float]] = {}
+        self._slots: dict[tuple[str, str, str], tuple[str, str, float, int]] = {}
 
     def take(self, columns: Columns, now: datetime) -> list[Settled]:
         """Frames with the anomalies that open or close, and with the state when it is time to save it."""
@@ -71,6 +76,7 @@ class Watching:
         gathered, self._gathered, self._count, self._due = join_columns(self._gathered), [], 0, None
         self._refresh()
         found = self._watch.step(gathered, self._profile, self._names.snapshot.strictness_at)
+        self._heartbeats.hear(self._gateways_of(gathered), to_us(now))
         frames = [settled(row_of(each)) for each in found]
         if now >= self._save_due:
             self._save_due = now + SAVE_EVERY
@@ -80,16 +86,33 @@ class Watching:
         return frames
 
     def sight(self, sighting: Sighting) -> list[Settled]:
-        """A gateway that says that it is gone, itself or by its last will, is a dropout as a whole."""
+        """A gateway whose last will says that it is gone is a dropout as a whole.
+
+        One that says so itself (with the time since when) is stopped by people, and missed only when it stays away.
+        """
         address, presence, received_ms = sighting
-        if presence.state is not State.OFFLINE:
+        if presence.state is not State.OFFLINE or presence.since:
             return []
         found = self._watch.offline(address.tenant, address.gateway, received_ms * 1_000)
         return [settled(row_of(each)) for each in found]
 
-    def is_faulty(self, series: int) -> bool:
-        """Whether the device of a series is known to be faulty."""
-        return self._watch.is_faulty(self._profile(series))
+    def miss(self, since: datetime, now: datetime) -> list[Settled]:
+        """Gateways that said nothing for too long; all that was sent has been heard since ``since``."""
+        found = []
+        for tenant, gateway in self._heartbeats.fallen_silent(to_us(since), to_us(now)):
+            registered = self._names.snapshot.gateways.get((tenant, gateway))
+            if registered is not None and not registered.revoked:
+                found += self._watch.offline(tenant, gateway, to_us(now))
+        return [settled(row_of(each)) for each in found]
+
+    def _gateways_of(self, columns: Columns) -> set[tuple[str, str]]:
+        profiles = [self._profile(each) for each in np.unique(columns.series).tolist()]
+        return {(profile.tenant, profile.gateway) for profile in profiles}
+
+    def is_explained(self, spike: Spike) -> bool:
+        """Whether a spike is the work of a faulty device, or of people at a shelf."""
+        profile = self._profile(spike.series)
+        return self._watch.is_faulty(profile) or is_handling(spike, profile)
 
     def _refresh(self) -> None:
         control = self._names.snapshot
@@ -98,7 +121,7 @@ class Watching:
         self._version = control.version
         self._profiles = {}
         self._slots = {
-            (tenant, gateway, slot.channel): (name, slot.sku, slot.unit_weight_g)
+            (tenant, gateway, slot.channel): (name, slot.sku, slot.unit_weight_g, slot.capacity)
             for (tenant, gateway, name), slot in control.slots.items()
         }
 
@@ -113,9 +136,11 @@ class Watching:
         name = tenant, gateway, channel = self._names.name_of(series)
         registered = control.gateways.get((tenant, gateway))
         setting = control.channels.get(name, ChannelSetting())
-        slot, sku, unit_g = self._slots.get(name, ("", "", 0.0))
+        slot, sku, unit_g, capacity = self._slots.get(name, ("", "", 0.0, 0))
         site = "" if registered is None else registered.site
-        return Profile(tenant, site, gateway, channel, *setting, slot=slot, sku=sku, unit_g=unit_g)
+        return Profile(
+            tenant, site, gateway, channel, *setting, slot=slot, sku=sku, unit_g=unit_g, capacity=capacity
+        )  # fmt: skip
 
 
 def restored(saved: bytes | None) -> Watch | None:
@@ -139,6 +164,11 @@ def row_of(finding: Finding) -> AnomalyRow:
         from_us(finding.start_us), None if finding.end_us is None else from_us(finding.end_us),
         from_us(finding.detected_us), finding.severity, finding.score, finding.evidence,
     )  # fmt: skip
+
+
+def to_us(moment: datetime) -> int:
+    """µs since 1970 of an aware time."""
+    return round(moment.timestamp() * US_PER_S)
 
 
 def from_us(us: int) -> datetime:

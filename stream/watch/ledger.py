@@ -7,13 +7,15 @@ from typing import Final, NamedTuple
 
 from contracts.facts import AnomalyKind
 from contracts.frames import EventKind
-from stream.watch.finding import HOUR_US, Finding, Place
+from stream.watch.finding import FORM, HOUR_US, Finding, Place
 from stream.watch.mass import Mass
 from stream.watch.rate import DAY_H, Profile, Rate, weekday_of
 from stream.watch.watch import Strictness, neutral
 
 PAUSE_AFTER_US: Final = HOUR_US
-"""After an outage the first hour says nothing: what happened meanwhile shows in it."""
+"""After an outage the first hour says nothing of demand: what happened meanwhile shows in it."""
+SETTLED_US: Final = HOUR_US // 6
+"""What a scale shows so soon after an outage may be of the outage; a theft after that is one."""
 CLOSED_EXPECTED: Final = 2.0
 """When so many sales of other slots were to be expected in an hour and none came, the site is closed."""
 HOURS_MAX: Final = 24 * 400
@@ -74,7 +76,8 @@ class Slot:
     rate: Rate = field(default_factory=Rate)
     stock: int | None = None
     sold: float = 0.0
-    blind_until_us: int = 0
+    seen_from_us: int = 0
+    """End of its last outage."""
     by_tills: bool = False
 
 
@@ -91,12 +94,13 @@ class Ledger:
 
     def snapshot(self) -> bytes:
         """State for the recovery store."""
-        return pickle.dumps(self, protocol=5)
+        return pickle.dumps((FORM, self), protocol=5)
 
     @classmethod
     def restore(cls, snapshot: bytes) -> "Ledger":
-        """The ledger whose ``snapshot`` this was."""
-        ledger = pickle.loads(snapshot)  # noqa: S301 - our own recovery store, which pickles anyway
+        """The ledger whose ``snapshot`` this was. Raises what unpickling raises for one of another release."""
+        form, ledger = pickle.loads(snapshot)  # noqa: S301 - our own recovery store, which pickles anyway
+        assert form == FORM
         assert isinstance(ledger, cls)
         return ledger
 
@@ -123,7 +127,7 @@ class Ledger:
         self._outages.pop(str(finding.id), None)
         for slot in self._slots.values():
             if _covers(finding.place.name, slot):
-                slot.blind_until_us = max(slot.blind_until_us, finding.end_us + PAUSE_AFTER_US)
+                slot.seen_from_us = max(slot.seen_from_us, finding.end_us)
                 slot.mass.forget()
 
     def step(
@@ -147,7 +151,7 @@ class Ledger:
         slot.stock = move.on_shelf if move.on_shelf is not None else slot.stock
         if move.on_shelf is None and slot.stock is not None:
             slot.stock = max(0, slot.stock + move.units)
-        if move.t_us < slot.blind_until_us or self._is_blind(slot) or move.kind is EventKind.ADJUST:
+        if move.t_us < slot.seen_from_us + SETTLED_US or self._is_blind(slot) or move.kind is EventKind.ADJUST:
             return []
         if move.units < 0:
             slot.mass.leave(move.t_us, -move.units)
@@ -205,9 +209,10 @@ class Ledger:
             if told is not None:
                 found.append(told)
             empty = slot.stock is not None and slot.stock <= 0 and slot.sold == 0
-            if empty or self._is_blind(slot) or end_us <= slot.blind_until_us or self._is_promoted(slot, end_us):
+            is_blind = self._is_blind(slot) or end_us <= slot.seen_from_us + PAUSE_AFTER_US
+            if empty or self._is_promoted(slot, end_us):
                 slot.rate.skip()
-            else:
+            elif not is_blind:
                 # A site that is closed sells nothing of anything else either.
                 is_closed = sold == slot.sold and expected - share * slot.rate.level >= CLOSED_EXPECTED
                 found += slot.rate.hour(

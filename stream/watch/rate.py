@@ -17,10 +17,14 @@ LEVEL_DAYS: Final = 14.0
 SPREAD_DAYS: Final = 14.0
 NOTHING: Final = 11.0
 """Sales that should have come since the last one, over the spread, at which a slot's stock is in doubt."""
+FEWER: Final = 3.0
+"""For each unit of evidence that sales had become fewer already, so much more is asked of a silence …"""
+FEWER_MAX: Final = 1.5 * NOTHING
+"""… at most."""
 NOTHING_HOURS_MIN: Final = 6
 MORE: Final = 1.7
 LESS: Final = 0.5
-EVIDENCE: Final = 9.0
+EVIDENCE: Final = 10.0
 EVIDENCE_BACK: Final = 5.0
 SHIFT_DAYS_MAX: Final = 28
 """A new level that lasted so long is the usual one."""
@@ -75,6 +79,7 @@ class Rate:
     up_since_us: int = 0
     down_since_us: int = 0
     down_sold: float = 0.0
+    down_at_sale: float = 0.0
     day_sold: float = 0.0
     day_expected: float = 0.0
     back: float = 0.0
@@ -108,16 +113,15 @@ class Rate:
                 found += self._nothing(end_us, place, expected * open_share, stock, strictness[0])
             if self.phantom is None:
                 found += self._shift(end_us, place, sold, expected, strictness[1])
-        # A silence that is beginning to look strange must not become the measure of itself.
-        is_strange = self.since_sale > NOTHING * self.spread / 3.0
+        # What is beginning to look strange must not become the measure of itself.
+        is_strange = self.since_sale > NOTHING * self.spread / 3.0 or self.down > EVIDENCE / 2.0
         if self.phantom is None and self.shift is None and not is_strange:
             self._learn(sold, share, expected)
         return found
 
     def skip(self) -> None:
-        """An hour in which the slot was empty, broken or promoted: says nothing."""
+        """An hour in which the slot was empty or promoted: its silence says nothing, and the next begins anew."""
         self.since_sale, self.hours_since_sale = 0.0, 0
-        self.up = self.down = 0.0
 
     # ------------------------------------------------------------- the tests
 
@@ -130,7 +134,8 @@ class Rate:
         self.since_sale += expected
         self.hours_since_sale += 1
         surprise = self.since_sale / self.spread
-        if surprise < NOTHING * strictness or self.hours_since_sale < NOTHING_HOURS_MIN or not self.last_sale_us:
+        needed = NOTHING + min(FEWER * self.down_at_sale, FEWER_MAX)
+        if surprise < needed * strictness or self.hours_since_sale < NOTHING_HOURS_MIN or not self.last_sale_us:
             return []
         self.phantom = Finding(
             AnomalyKind.PHANTOM_INVENTORY, place, self.last_sale_us, end_us, 0.6, round(1.0 - math.exp(-surprise), 6),
@@ -153,6 +158,8 @@ class Rate:
         step = (sold * math.log(MORE) - expected * (MORE - 1.0)) / self.spread
         self.up = max(0.0, self.up + min(step, EVIDENCE / 4.0))
         self.down = max(0.0, self.down + (sold * math.log(LESS) - expected * (LESS - 1.0)) / self.spread)
+        if sold:
+            self.down_at_sale = self.down
         limit = EVIDENCE * strictness
         hours = (end_us - (self.up_since_us if self.up >= self.down else self.down_since_us)) / HOUR_US
         if self.up > limit and hours >= DAY_H:

@@ -190,7 +190,7 @@ class Scale:
         found, rate, back = self._open
         creep = math.copysign(max(abs(rate) * 0.7, CREEP_G_PER_HOUR), rate)
         ratio = ((crept - creep * hours) ** 2 - crept**2) / (2.0 * variance)
-        back = max(0.0, back + min(ratio, EVIDENCE_BACK))
+        back = max(0.0, back + min(ratio, EVIDENCE_BACK / 2.0))
         self._open = (found, rate, back)
         if back < EVIDENCE_BACK:
             return None

@@ -1,5 +1,6 @@
 """``dropout``: silence beyond a series' own rhythm, told once for the smallest thing that is wholly silent. Pure."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -30,11 +31,22 @@ ROWS_MIN: Final = 20
 SLOW_US: Final = 3_600 * SECOND_US
 """Nobody waits for series with longer intervals to decide how much is silent."""
 INTERVAL_RATE: Final = 0.05
+LOSS_RATE: Final = 0.1
+"""How fast the share of readings that never came is learnt, for each that was due."""
+LOSS_MAX: Final = 0.8
+SURPRISE: Final = 11.5
+"""-ln of the probability of so many losses in a row, at which they are a silence."""
+LOSS_MIN: Final = math.exp(-SURPRISE / INTERVALS)
+"""Share at which that takes ``INTERVALS``."""
 
 
 @dataclass(slots=True)
 class Rhythm:
-    """When one series speaks. ``covered``: its silence is part of an anomaly that was told."""
+    """When one series speaks. ``covered``: its silence is part of an anomaly that was told.
+
+    ``loss``: share of readings that lately never came, ``loss_nearby`` that of its controller. ``awaited_us``: when it
+    was to speak again after such a silence.
+    """
 
     profile: Profile
     last_us: int = 0
@@ -42,12 +54,17 @@ class Rhythm:
     interval_us: float = 0.0
     longest_us: float = 0.0
     rows: int = 0
+    loss: float = 0.0
+    loss_nearby: float = 0.0
+    awaited_us: int = 0
     covered: bool = False
 
     def hear(self, t_us: int, n: int) -> None:
         """Take a fold of ``n`` readings that ends at ``t_us``."""
         gap_us = float(t_us - self.fold_us)
-        if self.rows > 0 and gap_us > 0 and not self.covered:
+        # What a silence did that was told is not how this series is.
+        is_usual = not self.covered and self.fold_us >= self.awaited_us
+        if self.rows > 0 and gap_us > 0 and is_usual:
             each = gap_us / n
             if self.rows == 1:
                 self.interval_us = each
@@ -55,6 +72,8 @@ class Rhythm:
             self.longest_us *= GAP_FADE
             if n == 1 and each > self.longest_us:
                 self.longest_us = min(each, GAP_MAX * self.usual_us)
+            due = max(n, min(round(gap_us / self.usual_us), 2 * ROWS_MIN)) if self.usual_us else n
+            self.loss += (1.0 - (1.0 - LOSS_RATE) ** due) * ((due - n) / due - self.loss)
         self.rows += 1
         self.fold_us = t_us
         self.last_us = max(t_us, self.last_us)
@@ -66,8 +85,12 @@ class Rhythm:
 
     def is_silent(self, now_us: int) -> bool:
         """Whether it should have spoken long ago."""
-        most = max(INTERVALS * self.usual_us, GAP_FACTOR * self.longest_us, SILENT_MIN_US)
-        return self.rows >= ROWS_MIN and now_us - self.last_us > most
+        since_us = max(self.last_us, self.awaited_us)
+        if self.rows < ROWS_MIN or now_us - since_us <= SILENT_MIN_US:
+            return False
+        # Readings that are lost one by one make a silence likely: so many in a row must not be chance.
+        losses = SURPRISE / -math.log(min(max(self.loss, self.loss_nearby, LOSS_MIN), LOSS_MAX))
+        return now_us - since_us > max(losses * self.usual_us, GAP_FACTOR * self.longest_us)
 
     def spoke_after(self, t_us: int) -> bool:
         """Whether it lived on after others fell silent."""
@@ -96,6 +119,7 @@ class Silence:
     def check(self, now_us: int, is_faulty: Callable[[Profile], bool]) -> list[Finding]:
         """Anomalies that open or close, at the event time ``now_us``. Silence of a faulty device is its fault."""
         found = self._close()
+        self._compare()
         silent = [
             each for each in self.rhythms.values()
             if not each.covered and each.is_silent(now_us) and not is_faulty(each.profile)
@@ -116,6 +140,16 @@ class Silence:
         for place, members in _smallest(groups, silent, now_us):
             found.append(self._tell(place, members, now_us))
         return found
+
+    def _compare(self) -> None:
+        """Tell each series what its controller's others lose: a bad line shows in all of them sooner than in one."""
+        families: dict[str, list[Rhythm]] = {}
+        for each in self.rhythms.values():
+            families.setdefault(each.profile.family, []).append(each)
+        for members in families.values():
+            mean = sum(each.loss for each in members) / len(members)
+            for each in members:
+                each.loss_nearby = mean
 
     def tell_offline(self, at_us: int) -> Finding | None:
         """The gateway's own last will: it is gone as a whole."""
@@ -144,8 +178,9 @@ class Silence:
             if back:
                 found.append(each.finding.closed(min(back)))
                 for member in each.members:
-                    member.covered = member.last_us <= each.since_us
-        self.open = [each for each in self.open if all(member.covered for member in each.members)]
+                    # Who is not back yet has its usual time for it, and is told by itself after that.
+                    member.covered, member.awaited_us = False, min(back)
+        self.open = [each for each in self.open if any(member.covered for member in each.members)]
         return found
 
 

@@ -27,7 +27,9 @@ STRANGE: Final = 4.0
 STRANGE_WINDOWS: Final = 14 * 24
 """… for so many windows."""
 DISTANCE: Final = 36.0
-"""Squared distance at which a device is unlike its class."""
+"""Squared distance at which a device is unlike its class …"""
+DISTANCE_MORE: Final = 5.0
+"""… and what each further one adds, of several that are judged as one: chance does not befall all of them together."""
 WINDOWS: Final = 3
 CLASS_MIN: Final = 5
 STEADY: Final = frozenset({"battery_v", "supply_v", "rssi_dbm", "humidity_pct", "pressure_kpa", "temp_c"})
@@ -46,22 +48,21 @@ class _Feature:
     strange: int = 0
 
     def distance(self, value: float, floor: float) -> float:
-        """Standardised distance, 0 while nothing is known; what is not strange is learnt."""
-        z = 0.0
-        if self.count >= LEARNING:
-            z = (value - self.mean) / math.sqrt(self.variance + floor * floor)
-            self.strange = self.strange + 1 if abs(z) > STRANGE else 0
-            if 0 < self.strange <= STRANGE_WINDOWS:
-                return z
-            if self.strange:
-                # It has been so for weeks: that is how it is now.
-                self.count = self.strange = 0
+        """Standardised distance, 0 while nothing is known."""
+        return (value - self.mean) / math.sqrt(self.variance + floor * floor) if self.count >= LEARNING else 0.0
+
+    def learn(self, value: float, *, is_strange: bool) -> None:
+        """Take a value in; what is strange is the usual only after weeks of it."""
+        self.strange = self.strange + 1 if is_strange else 0
+        if 0 < self.strange <= STRANGE_WINDOWS:
+            return
+        if self.strange:
+            self.count = self.strange = 0
         self.count += 1
         rate = max(RATE, 1.0 / self.count)
         off = value - self.mean
         self.mean += rate * off
         self.variance += rate * (off * off - self.variance) if self.count > 1 else 0.0
-        return z
 
 
 @dataclass(slots=True)
@@ -117,7 +118,7 @@ class Unlike:
                 self._due.setdefault((width_us, series.window), []).append((series, self._features(series)))
             series.window, series.diffs, series.total, series.folds, series.readings = window, [], 0.0, 0, 0
         if len(series.diffs) < DIFFS_MAX:
-            series.diffs.append(abs(fold.last - series.last))
+            series.diffs.append(_change(fold.last - series.last, profile.unit_g))
         series.last = fold.last
         series.total += fold.mean
         series.folds += 1
@@ -170,7 +171,16 @@ class Unlike:
             told = self._device(key, width_us, window, parts)
             if told is not None:
                 found.append(told)
+        for series, name, value, z in scored:
+            is_strange = abs(z) > STRANGE or self._is_suspect(series.profile)
+            series.features[name].learn(value, is_strange=is_strange)
         return found
+
+    def _is_suspect(self, profile: Profile) -> bool:
+        """Whether a fault may just have begun at its device: it must not become the measure of itself."""
+        devices = (self._devices.get((profile.tenant, profile.gateway, name))
+                   for name in {profile.device, profile.family})  # fmt: skip
+        return any(each is not None and each.high for each in devices)
 
     def _device(
         self, key: tuple[str, str, str], width_us: int, window: int, parts: list[tuple[_Series, str, float, float]]
@@ -185,7 +195,10 @@ class Unlike:
                 device.since_us = window * width_us
         else:
             device.low += 1
-            if device.open is None:
+            if device.open is None and distance > DISTANCE / 2.0 and device.window == window - 1:
+                # Too little to count, too much for all to be well again.
+                device.window = window
+            elif device.open is None:
                 device.high = 0
         end_us = (window + 1) * width_us
         if device.open is None and device.high >= WINDOWS:
@@ -212,12 +225,18 @@ _Part = tuple[_Series, str, float, float]
 """A series, a feature's name and value, and its standardised distance."""
 
 
+def _change(amount: float, unit_g: float) -> float:
+    """How far a value moved; whole units that were taken or laid are no noise."""
+    return abs(amount - unit_g * round(amount / unit_g)) if unit_g and not math.isnan(amount) else abs(amount)
+
+
 def _distance(parts: list[_Part]) -> float:
-    """Squared distance, of several devices the mean."""
+    """Squared distance, of several devices in proportion to what is asked of so many."""
     devices = {series.profile.device for series, *_ in parts}
     if not devices:
         return 0.0
-    return sum(rest * rest for *_, rest in parts) / len(devices)
+    total = sum(rest * rest for *_, rest in parts)
+    return total * DISTANCE / (DISTANCE + DISTANCE_MORE * (len(devices) - 1))
 
 
 def _smallest(by_device: dict[tuple[str, str, str], list[_Part]]) -> dict[tuple[str, str, str], list[_Part]]:

@@ -12,7 +12,7 @@ from contracts.frames import Quality
 from stream.facts import Columns
 from stream.spike import Spike, SpikeFinder
 from stream.watch.cold import ColdChain
-from stream.watch.finding import Finding, Profile, device_place, series_place
+from stream.watch.finding import FORM, Finding, Profile, device_place, series_place
 from stream.watch.folds import FOLD_US, Fold, Folder
 from stream.watch.frozen import Frozen
 from stream.watch.scale import Jump, Scale
@@ -89,12 +89,13 @@ class Watch:
     def snapshot(self) -> bytes:
         """State for the recovery store."""
         self.jumps = []
-        return pickle.dumps(self, protocol=5)
+        return pickle.dumps((FORM, self), protocol=5)
 
     @classmethod
     def restore(cls, snapshot: bytes) -> "Watch":
-        """The watch whose ``snapshot`` this was."""
-        watch = pickle.loads(snapshot)  # noqa: S301 - our own recovery store, which pickles anyway
+        """The watch whose ``snapshot`` this was. Raises what unpickling raises for one of another release."""
+        form, watch = pickle.loads(snapshot)  # noqa: S301 - our own recovery store, which pickles anyway
+        assert form == FORM
         assert isinstance(watch, cls)
         return watch
 
@@ -162,7 +163,7 @@ class Watch:
         found = []
         for spike in self._spikes.step(columns, name_of):
             profile = profile_of(spike.series)
-            if not self._unlike.is_open(profile) and not _is_handling(spike, profile):
+            if not self._unlike.is_open(profile) and not is_handling(spike, profile):
                 found.append(_of_spike(spike, profile))
         return found
 
@@ -218,7 +219,7 @@ IGNORED: Final = 8.0
 """A threshold that people have raised so far is never reached by what has no degree."""
 
 
-def _is_handling(spike: Spike, profile: Profile) -> bool:
+def is_handling(spike: Spike, profile: Profile) -> bool:
     """Whether people may have done it: a refill and a large sale between three readings leave another count behind."""
     before, after = spike.evidence["before"], spike.evidence["returned"]
     if not profile.unit_g or not profile.capacity or before is None or after is None:
@@ -235,4 +236,4 @@ def _of_spike(spike: Spike, profile: Profile) -> Finding:
     )  # fmt: skip
 
 
-__all__ = ["ProfileOf", "Strictness", "Watch", "device_place", "neutral"]
+__all__ = ["ProfileOf", "Strictness", "Watch", "device_place", "is_handling", "neutral"]

@@ -11,8 +11,9 @@ from contracts.facts import AnomalyKind
 from contracts.presence import Presence, State
 from contracts.topics import GatewayAddress
 from stream.clean import Gateway
-from stream.control import ChannelSetting, Snapshot, strictness_of
+from stream.control import ChannelSetting, Slot, Snapshot, strictness_of
 from stream.facts import AnomalyRow, Columns, Settled, Sighting
+from stream.spike import Spike
 from stream.watching import SAVE_EVERY, Watching, restored
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -105,3 +106,64 @@ def test_a_gateway_that_says_it_goes_is_silent_as_a_whole() -> None:
     gone = Presence(v=1, state=State.OFFLINE, since=0)
     rows = anomalies(watching.sight(Sighting(GatewayAddress("acme", "s1", "g1"), gone, START_US // 1000 + 10**9)))
     assert [(row.kind, row.place_kind, row.place) for row in rows] == [(AnomalyKind.DROPOUT, "gateway", "g1")]
+
+
+def test_a_gateway_that_people_stop_is_not_missed_at_once() -> None:
+    watching = Watching(3, Known(), None)
+    feed(watching, columns(1, noise(30)), columns(2, noise(30)))
+    stopped = Presence(v=1, state=State.OFFLINE, since=START_US // 1000)
+    assert watching.sight(Sighting(GatewayAddress("acme", "s1", "g1"), stopped, START_US // 1000 + 10**9)) == []
+
+
+def heard_for(watching: Watching, minutes: int) -> datetime:
+    """Both series of a gateway speak each minute; returns the time of the last."""
+    now, values = NOW, noise(minutes)
+    for minute in range(minutes):
+        for series in NAMES:
+            watching.take(columns(series, values[minute : minute + 1], minute), now)
+        now += timedelta(seconds=30)
+        watching.take(columns(1, []), now)
+        now += timedelta(seconds=30)
+    return now
+
+
+def test_a_gateway_that_says_nothing_any_more_is_one_dropout_although_nobody_tells() -> None:
+    watching = Watching(3, Known(), None)
+    now = heard_for(watching, 40)
+    assert watching.miss(NOW, now + timedelta(minutes=3)) == []
+    rows = anomalies(watching.miss(NOW, now + timedelta(minutes=7)))
+    assert [(row.kind, row.place_kind, row.place, row.end) for row in rows] == [
+        (AnomalyKind.DROPOUT, "gateway", "g1", None)
+    ]
+    assert watching.miss(NOW, now + timedelta(minutes=8)) == []
+
+
+def test_a_silence_while_nothing_could_be_heard_is_none_of_the_gateway() -> None:
+    watching = Watching(3, Known(), None)
+    now = heard_for(watching, 40)
+    assert watching.miss(now + timedelta(minutes=59), now + timedelta(hours=1)) == []
+    assert len(watching.miss(now + timedelta(minutes=59), now + timedelta(hours=2))) == 1
+
+
+def test_a_gateway_that_is_missed_and_speaks_again_closes_its_dropout() -> None:
+    watching = Watching(3, Known(), None)
+    now = heard_for(watching, 40)
+    (opened,) = anomalies(watching.miss(NOW, now + timedelta(minutes=9)))
+    back = now + timedelta(minutes=10)
+    for series in NAMES:
+        watching.take(columns(series, [3_300.0], 50), back)
+    rows = anomalies(watching.take(columns(1, []), back + timedelta(seconds=2)))
+    assert [(row.anomaly_id, row.end is not None) for row in rows] == [(opened.anomaly_id, True)]
+
+
+def test_the_capacity_of_a_slot_counts_from_when_it_is_known() -> None:
+    known = Known()
+    watching = Watching(3, known, None)
+    evidence = {"before": 3_300.0, "returned": 1_320.0, "peak": 6_600.0}
+    spike = Spike(1, START_US, START_US, START_US, 0.5, 0.9, evidence)
+    for version, capacity, is_explained in ((2, 10, False), (3, 24, True)):
+        slots = {("acme", "g1", "b1"): Slot("s1", "cola", "b1.weight_g", 330.0, capacity)}
+        known.snapshot = Snapshot(version, known.snapshot.gateways, slots)
+        watching.take(columns(1, [3_300.0], version), NOW + timedelta(minutes=version))
+        watching.take(columns(1, []), NOW + timedelta(minutes=version, seconds=5))
+        assert watching.is_explained(spike) is is_explained

@@ -93,6 +93,28 @@ def test_bays_of_one_controller_fall_silent_as_that_controller() -> None:
     assert [(each.place.kind, each.place.name) for each in told] == [("device", "gw1/s01")] * 2
 
 
+def test_a_series_that_misses_the_return_of_its_gateway_is_watched_again() -> None:
+    first, second = noise(1, 400), noise(2, 400)
+    first[200:260] = second[200:260] = [math.nan] * 60
+    second[260] = math.nan
+    second[320:360] = [math.nan] * 40
+    told = follow({scale(1): first, scale(2): second, scale(3, "gw2"): noise(3, 400)}, across=True)
+    assert [(each.place.name, minute(each.start_us)) for each in told if each.end_us is None] == [
+        ("gw1", 199),
+        ("gw1/bay02.weight_g", 319),
+    ]
+
+
+def test_a_line_that_loses_readings_one_by_one_is_no_silence() -> None:
+    rng = Random(5)
+    bays = [Profile("acme", "store1", "gw1", f"s01-b{n}.weight_g", "scale", 60.0) for n in range(1, 6)]
+    values = {bay: noise(n, 900) for n, bay in enumerate(bays)}
+    for row in values.values():
+        row[100:] = [math.nan if rng.random() < 0.35 else value for value in row[100:]]
+    told = follow({**values, scale(9): noise(9, 900)})
+    assert [each for each in told if each.kind is AnomalyKind.DROPOUT] == []
+
+
 def test_a_cooler_too_warm_for_longer_than_it_may_be_breaks_the_cold_chain() -> None:
     values = noise(1, 300, 4.0, 0.1)
     values[100:150] = [12.0] * 50
