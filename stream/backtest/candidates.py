@@ -16,6 +16,7 @@ Bools = npt.NDArray[np.bool_]
 DRIFTS: Final = (0.0002, 0.001, 0.005)
 SEASON_DRIFT: Final = 0.001
 WEIGHTS: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
+USUAL_WEIGHT: Final = 0.05
 INTERMITTENT_WEIGHTS: Final = (0.03, 0.1)
 FACTORS_QUIET: Final = (-0.8, -0.3, 0.2, 0.7)
 """Safety factors beside that of the newsvendor, where no promotion is planned in the protection interval …"""
@@ -55,6 +56,12 @@ class Candidates:
         self.textbook = [first + index * len(FACTORS_ALONE) + middle for index in range(len(self._levels))]
         """Variants that are textbook base stock, one a weight."""
         self.count = first + smooth
+
+    @property
+    def usual(self) -> Floats:
+        """Mean demand of a review interval, units a series; it moves slowly."""
+        mean: Floats = self._levels[WEIGHTS.index(USUAL_WEIGHT)].mean * self._terms.review
+        return mean
 
     def up_to(self, plans: list[Plan], period: int) -> Floats:
         """Order-up-to levels in ``period``, shape (series, count)."""

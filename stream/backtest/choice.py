@@ -7,7 +7,9 @@ with it. A cost is the series' own record and that of all series of its kind, wh
 own, since the own record of one slow series says little. Nothing is looked at before its period has passed.
 
 A lack may cost more than its penalty says: among several prices of a lost unit the policy takes the lowest with which
-it would have lost no more than textbook base stock at its best weight so far.
+it would have lost no more than textbook base stock at its best weight so far. Orders that swing cost the supplier: of
+several shares of what is missing that are ordered at once it takes the largest with which they would have swung little,
+as long as that would have cost less than the textbook.
 """
 
 from dataclasses import dataclass
@@ -27,9 +29,17 @@ Bools = npt.NDArray[np.bool_]
 
 LOST_PRICES: Final = (0.9, 1.0, 1.25, 1.6)
 """Prices of a lost unit, in penalties."""
+SHARES: Final = (1.0, 0.8, 0.65, 0.5, 0.4, 0.3)
+"""Shares of what is missing that are ordered at once, where an order costs nothing."""
+CALM: Final = 1.4
+"""Variance of orders over that of demand, the median of the series, that is little."""
+COST_MAX: Final = 0.97
+"""Cost of calm orders over that of the textbook, at most."""
 POOLED_PERIODS: Final = 300.0
 KEEP: Final = 0.98
-"""Share of a record that counts after one more period."""
+"""Share of a record that counts after one more period …"""
+KEEP_SWING: Final = 0.995
+"""… and of what was seen of swinging orders."""
 TEMPERATURE: Final = 0.08
 """A candidate that cost this share more than the best one weighs a factor e less."""
 WARM_PERIODS: Final = 6
@@ -56,6 +66,32 @@ class _Record:
         self.zeros = KEEP * self.zeros + (known & (units == 0))
 
 
+class _Swing:
+    """Discounted moments of orders and demand: arrays of shape (series, variants)."""
+
+    def __init__(self, series: int, variants: int) -> None:
+        self._periods = np.zeros((series, 1))
+        self._orders = np.zeros((2, series, variants))
+        self._demand = np.zeros((2, series, 1))
+
+    def add(self, ordered: Floats, units: Floats, known: Bools) -> None:
+        seen = known[:, None]
+        self._periods = KEEP_SWING * self._periods + seen
+        orders, demand = np.where(seen, ordered, 0.0), np.where(seen, units[:, None], 0.0)
+        self._orders = KEEP_SWING * self._orders + np.stack([orders, orders**2])
+        self._demand = KEEP_SWING * self._demand + np.stack([demand, demand**2])
+
+    def bullwhip(self) -> Floats:
+        """Variance of orders over that of demand, the median of the series, a variant."""
+        periods = np.maximum(self._periods, 1.0)
+        orders, demand = (each[1] / periods - (each[0] / periods) ** 2 for each in (self._orders, self._demand))
+        varied = demand[:, 0] > 0
+        if not varied.any():
+            return np.zeros(orders.shape[1])
+        found: Floats = np.median(orders[varied] / demand[varied], axis=0)
+        return found
+
+
 class Automatic:
     """Weighs candidates, see above. ``opening``: opening stock of each series.
 
@@ -70,12 +106,16 @@ class Automatic:
         self._mean = opening / 2
         self._scale = np.maximum(self._mean, 0.5)
         self._shops = Shops(opening, self._variants, terms.lead_time)
-        self._shadows = Shops(opening, len(LOST_PRICES), terms.lead_time)
+        self._shares = SHARES if terms.order_cost == 0 else (1.0,)
+        shadows = len(LOST_PRICES) * len(self._shares)
+        self._shadows = Shops(opening, shadows, terms.lead_time)
+        self._swing = _Swing(len(opening), shadows)
         blank = np.zeros((len(opening), self._variants))
         self._record = _Record(blank, blank, blank, np.zeros(len(opening)), np.zeros(len(opening)))
         self._textbook_lost = np.zeros(len(candidates.textbook))
         self._textbook_cost = np.zeros(len(candidates.textbook))
-        self._shadow_lost = np.zeros(len(LOST_PRICES))
+        self._shadow_lost = np.zeros((len(self._shares), len(LOST_PRICES)))
+        self._shadow_cost = np.zeros((len(self._shares), len(LOST_PRICES)))
         self._rule = self._shadow_rule = Rule(blank, blank)
 
     def rule(self, plans: list[Plan], period: int) -> Rule:
@@ -84,9 +124,10 @@ class Automatic:
         weights = self._weights()
         up_to = _means(self._rule.up_to, weights)
         reorder_at = _means(self._rule.reorder_at, weights) if len(self._lots) > 1 else up_to
-        self._shadow_rule = Rule(reorder_at, up_to)
-        price = self._price()
-        return Rule(reorder_at[:, [price]], up_to[:, [price]])
+        share, price = self._choice()
+        usual = self._candidates.usual[:, None]
+        self._shadow_rule = _joined([_shared(reorder_at, up_to, each, usual) for each in self._shares])
+        return _shared(reorder_at[:, [price]], up_to[:, [price]], self._shares[share], usual)
 
     def observe(self, review: Bools, units: Floats, known: Bools) -> None:
         """Let every candidate live through the period whose rule was asked for last."""
@@ -98,7 +139,12 @@ class Automatic:
         self._textbook_lost += lost
         self._textbook_cost += self._terms.penalty * lost + self._terms.holding * stock
         shadow = self._shadows.pass_period(self._shadow_rule, review, units)
-        self._shadow_lost += np.where(known[:, None], shadow.lost, 0.0).sum(axis=0)
+        shape = self._shadow_lost.shape
+        lost = np.where(known[:, None], shadow.lost, 0.0).sum(axis=0).reshape(shape)
+        stock = np.where(known[:, None], shadow.end_stock, 0.0).sum(axis=0).reshape(shape)
+        self._shadow_lost += lost
+        self._shadow_cost += self._terms.penalty * lost + self._terms.holding * stock
+        self._swing.add(shadow.ordered, units, known)
 
     def learn(self, plan: Plan, period: int, units: Floats, known: Bools) -> None:
         """Learn the demand of ``period`` where it is ``known``."""
@@ -130,11 +176,38 @@ class Automatic:
         own_missed = missed / self._scale[:, None] + POOLED_PERIODS * pooled_missed[kind]
         return [_shares(own_kept + price * own_missed) for price in LOST_PRICES]
 
-    def _price(self) -> int:
-        """The lowest price that would have lost no more units than textbook base stock at its best weight."""
-        allowed = self._textbook_lost[int(self._textbook_cost.argmin(axis=0))]
-        enough = np.flatnonzero(self._shadow_lost <= allowed)
-        return int(enough[0]) if enough.size else len(LOST_PRICES) - 1
+    def _choice(self) -> tuple[int, int]:
+        """Share and price of a lost unit, by their places.
+
+        The price is the lowest that would have lost no more units than textbook base stock at its best weight.
+        """
+        best = int(self._textbook_cost.argmin(axis=0))
+        allowed, cost_max = self._textbook_lost[best], COST_MAX * self._textbook_cost[best]
+        enough = self._shadow_lost <= allowed
+        prices = [int(np.flatnonzero(row)[0]) if row.any() else len(LOST_PRICES) - 1 for row in enough]
+        bullwhip = self._swing.bullwhip().reshape(self._shadow_lost.shape)
+        chosen = 0
+        for share, price in enumerate(prices):
+            is_cheap = enough[share, price] and self._shadow_cost[share, price] <= cost_max
+            calmer = bullwhip[share, price] < bullwhip[chosen, prices[chosen]]
+            if share and is_cheap and calmer and bullwhip[chosen, prices[chosen]] > CALM:
+                chosen = share
+        return chosen, prices[chosen]
+
+
+def _shared(reorder_at: Floats, up_to: Floats, share: float, usual: Floats) -> Rule:
+    """The same levels, of which only a share is ordered at once."""
+    if share == 1.0:
+        return Rule(reorder_at, up_to)
+    return Rule(np.full_like(up_to, np.inf), up_to, share=np.full_like(up_to, share), usual=usual)
+
+
+def _joined(rules: list[Rule]) -> Rule:
+    """Variants of several rules side by side."""
+    shape = rules[0].up_to.shape
+    columns = [np.concatenate([np.broadcast_to(np.asarray(values), shape) for values in each], axis=1)
+               for each in zip(*((r.reorder_at, r.up_to, r.share, r.usual) for r in rules), strict=True)]  # fmt: skip
+    return Rule(columns[0], columns[1], share=columns[2], usual=columns[3])
 
 
 def _means(levels: Floats, weights: list[Floats]) -> Floats:

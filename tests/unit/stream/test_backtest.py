@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import UserError
+from stream.backtest import choice
 from stream.backtest.figures import Figures, summarise
 from stream.backtest.panel import Panel, parse
 from stream.backtest.policies import PolicyName
@@ -132,6 +133,19 @@ def test_a_known_promotion_is_stocked_for_before_it_begins() -> None:
     )
     assert with_plan.cost_per_period < 0.7 * textbook
     assert with_plan.fill_rate > 0.97
+
+
+def test_orders_swing_less_where_that_is_cheaper_than_the_textbook_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    promo = rng.random((12, 120)) < 0.3
+    panel = _panel(rng.poisson(np.where(promo, 40, 10)), promo)
+    calm = figures(panel, WEEKLY, PolicyName.AUTO, "40").bullwhip_median
+    monkeypatch.setattr(choice, "SHARES", (1.0,))
+    at_once = figures(panel, WEEKLY, PolicyName.AUTO, "40").bullwhip_median
+    assert calm is not None
+    assert at_once is not None
+    assert at_once > choice.CALM
+    assert calm < at_once - 0.1
 
 
 @settings(max_examples=6, deadline=None)

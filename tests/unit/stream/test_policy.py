@@ -127,6 +127,8 @@ def test_capped_base_stock_orders_no_more_than_its_cap_and_close_to_the_mean() -
         (5, Rule(np.array(8.0), np.array(9.0), batch=6), 6),
         (5, Rule(np.array(30.0), np.array(30.0), cap=20, batch=6), 18),
         (6.5, Rule(np.array(9.2), np.array(9.2)), 3),
+        (7, Rule(np.array(np.inf), np.array(10.0), share=0.5, usual=5.0), 4),
+        (16, Rule(np.array(np.inf), np.array(10.0), share=0.5, usual=5.0), 0),
     ],
 )
 def test_a_rule_orders_whole_batches_under_its_cap(position: float, rule: Rule, units: int) -> None:
