@@ -21,10 +21,12 @@ from platform_api.devices.claim_routes import router as claims_router
 from platform_api.devices.command_routes import router as commands_router
 from platform_api.devices.config_routes import router as configs_router
 from platform_api.devices.routes import router as devices_router
+from platform_api.exports.routes import router as exports_router
 from platform_api.finance.routes import router as finance_router
 from platform_api.flows.order_routes import router as orders_router
 from platform_api.flows.return_routes import router as returns_router
 from platform_api.flows.shipping_routes import router as shipping_router
+from platform_api.imports.routes import router as imports_router
 from platform_api.inventory.routes import router as inventory_router
 from platform_api.kit import db, errors
 from platform_api.kit.auth import BEARER, COOKIE, principal
@@ -76,6 +78,7 @@ TAGS: Final = [
     {"name": "orders", "description": "From a cart to units that are held for it"},
     {"name": "logistics", "description": "What left, where it is, and who signed for it"},
     {"name": "finance", "description": "What dealers owe, and may still order"},
+    {"name": "files", "description": "What there is as files, and files that become what there is"},
     {"name": "webhooks", "description": "What other systems are told as it happens"},
     {"name": "tenancy", "description": "Who asks, who may, and who changed what"},
     {"name": "health", "description": "For orchestrators"},
@@ -179,6 +182,8 @@ def _mount(app: FastAPI) -> None:
         tenancy_routes.router,
         administration_router,
         webhooks_router,
+        imports_router,
+        exports_router,
         page_routes.router,
     ):
         app.include_router(router, dependencies=guarded)

@@ -4,13 +4,14 @@ Plain functions on a connection of the owner in autocommit mode, for all tenants
 any point and to run in several workers at once.
 """
 
-from datetime import datetime
-from typing import Any, cast
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from platform_api.flows import confirming, ordering, refilling, replenishing
+from platform_api.imports import batch_queries
 from platform_api.kit import idempotency
 from platform_api.replenishment.planning import Planner
 from platform_api.stock import booking, reconciling, reserving, tills
@@ -18,6 +19,10 @@ from platform_api.webhooks import delivering
 
 ROUNDS_MAX = 20
 """Batches of events that one run of the job books; the next run goes on."""
+
+
+IMPORT_LIFE: Final = timedelta(days=7)
+"""For so long an uploaded file waits to be committed."""
 
 
 def book_stock(connection: psycopg.Connection[Any], now: datetime) -> int:
@@ -73,7 +78,8 @@ def deliver_webhooks(connection: psycopg.Connection[Any], now: datetime, *, loop
 
 
 def forget_events(connection: psycopg.Connection[Any], now: datetime) -> int:
-    """Forget what can no longer be replayed; returns how many events."""
+    """Forget what can no longer be replayed, and files that nobody committed; returns how many events."""
+    connection.execute(batch_queries.FORGET, {"before": now - IMPORT_LIFE})
     return delivering.forget(_dicts(connection), now)
 
 

@@ -22,7 +22,7 @@ _CONNECT_S: Final = 5
 
 
 def _help() -> str:
-    parts = ["Import a CSV file: every row is checked first, and all of it is written or nothing.", ""]
+    parts = ["Import a CSV or XLSX file: every row is checked first, and all of it is written or nothing.", ""]
     for kind in Kind:
         needed = set(required_columns(kind))
         names = ", ".join(name if name in needed else f"[{name}]" for name in columns(kind))
@@ -38,7 +38,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 @app.command(help=_help())
 def import_(
     kind: Annotated[Kind, typer.Argument(metavar="KIND", help=", ".join(Kind))],
-    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="UTF-8, with a header.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="CSV in UTF-8, or XLSX; with a header.")],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="JSON for machines.")] = False,

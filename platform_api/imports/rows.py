@@ -23,6 +23,7 @@ Sku = Annotated[str, Field(min_length=1, max_length=64)]
 Grams = Annotated[float, Field(gt=0, le=WEIGHT_MAX_G, allow_inf_nan=False)]
 Spread = Annotated[float, Field(ge=0, le=WEIGHT_MAX_G, allow_inf_nan=False)]
 Units = Annotated[int, Field(ge=0, le=UNITS_MAX)]
+ListId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
 def _is_time_zone(name: str) -> str:
@@ -44,7 +45,13 @@ class Kind(StrEnum):
     SITES = "sites"
     DEVICES = "devices"
     SKUS = "skus"
+    PACKS = "packs"
     SLOTS = "slots"
+    POLICIES = "policies"
+    PRICE_LISTS = "price-lists"
+    PRICES = "prices"
+    ENTITLEMENTS = "entitlements"
+    CREDIT = "credit-limits"
     POS_SALES = "pos-sales"
 
 
@@ -181,12 +188,120 @@ class PosSaleRow(Row):
         return self
 
 
+class PackRow(Row):
+    """How a SKU is packed: ``factor`` units in one ``uom``; the unit itself needs no row."""
+
+    identity = ("tenant", "sku", "uom")
+
+    sku: Sku
+    uom: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,15}$")]
+    factor: Annotated[int, Field(gt=1, le=UNITS_MAX)]
+    gtin: Annotated[str, Field(pattern=r"^(\d{8}|\d{12,14})?$")] = ""
+
+    @model_validator(mode="after")
+    def _numbered(self) -> "PackRow":
+        if self.uom == "unit":
+            message = "the unit itself is no pack"
+            raise ValueError(message)
+        if self.gtin and not has_check_digit(self.gtin):
+            message = f"gtin {self.gtin} has a wrong check digit"
+            raise ValueError(message)
+        return self
+
+
+class PolicyRow(Row):
+    """How a SKU is refilled in a site: in units; ``mode`` off, suggest or auto, ``cooldown_s`` between auto orders."""
+
+    identity = ("tenant", "site", "sku")
+
+    site: Identifier
+    sku: Sku
+    reorder_point: Units
+    target: Annotated[int, Field(ge=1, le=UNITS_MAX)]
+    mode: Literal["off", "suggest", "auto"] = "suggest"
+    cooldown_s: Annotated[int, Field(ge=0, le=31_536_000)] = 3_600
+
+    @model_validator(mode="after")
+    def _room_to_fill(self) -> "PolicyRow":
+        if not self.reorder_point < self.target:
+            message = "reorder_point < target is needed"
+            raise ValueError(message)
+        return self
+
+
+class PriceListRow(Row):
+    """A price list, a draft until it is published; ``target`` is the org or segment that it is for, none by default."""
+
+    identity = ("tenant", "list")
+
+    list: ListId
+    name: Annotated[Name, Field(min_length=1)]
+    level: Literal["special", "org", "segment", "default"]
+    target: Annotated[str, Field(max_length=64)] = ""
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "CNY"
+
+    @model_validator(mode="after")
+    def _for_somebody(self) -> "PriceListRow":
+        if (self.level == "default") is not (not self.target):
+            message = "every level but default names a target"
+            raise ValueError(message)
+        return self
+
+
+class PriceRow(Row):
+    """A price on a draft list: of one ``uom`` from ``min_qty`` such packs on, in the currency's smallest unit."""
+
+    identity = ("tenant", "list", "sku", "uom", "min_qty", "valid_from")
+
+    list: ListId
+    sku: Sku
+    uom: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,15}$")] = "unit"
+    min_qty: Annotated[int, Field(ge=1, le=UNITS_MAX)] = 1
+    amount_minor: Annotated[int, Field(ge=0, le=10**12)]
+    valid_from: AwareDatetime | None = None
+    valid_to: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _a_time(self) -> "PriceRow":
+        if self.valid_from is not None and self.valid_to is not None and self.valid_from >= self.valid_to:
+            message = "valid_from < valid_to is needed"
+            raise ValueError(message)
+        return self
+
+
+class EntitlementRow(Row):
+    """Whether an organisation, and those below it, may order a SKU; ``sku`` * is everything."""
+
+    identity = ("tenant", "org", "sku")
+
+    org: OrgId
+    sku: Sku
+    allowed: bool
+
+
+class CreditRow(Row):
+    """Up to what a dealer may owe, in the currency's smallest unit; ``auto_approve`` within it."""
+
+    identity = ("tenant", "org", "currency")
+
+    org: OrgId
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "CNY"
+    limit_minor: Annotated[int, Field(ge=0, le=10**15)]
+    auto_approve: bool = False
+
+
 MODELS: Final[dict[Kind, type[Row]]] = {
     Kind.ORGS: OrgRow,
     Kind.SITES: SiteRow,
     Kind.DEVICES: DeviceRow,
     Kind.SKUS: SkuRow,
+    Kind.PACKS: PackRow,
     Kind.SLOTS: SlotRow,
+    Kind.POLICIES: PolicyRow,
+    Kind.PRICE_LISTS: PriceListRow,
+    Kind.PRICES: PriceRow,
+    Kind.ENTITLEMENTS: EntitlementRow,
+    Kind.CREDIT: CreditRow,
     Kind.POS_SALES: PosSaleRow,
 }
 

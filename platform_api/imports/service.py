@@ -1,15 +1,16 @@
 """Compares a staged file with what is registered, and writes it: all of it, or nothing."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import psycopg
 from psycopg.rows import tuple_row
 
 from platform_api.imports import queries
-from platform_api.imports.rows import DeviceRow, Kind, OrgRow, PosSaleRow, SiteRow, SlotRow
+from platform_api.imports.checks import CHECKS, fetch
+from platform_api.imports.rows import DeviceRow, Kind, SlotRow
 from platform_api.imports.staging import Fault, Staged, stage
 
 Connection = psycopg.Connection[Any]
@@ -31,12 +32,15 @@ class Outcome:
         return 0 if self.faults else self.rows - self.created - self.updated
 
 
-def import_csv(connection: Connection, kind: Kind, content: bytes, *, dry_run: bool = False) -> Outcome:
-    """Import a CSV file in a transaction of its own; ``dry_run`` checks everything and writes nothing.
+def import_csv(
+    connection: Connection, kind: Kind, content: bytes, *, tenant: str | None = None, dry_run: bool = False
+) -> Outcome:
+    """Import a file in a transaction of its own; ``dry_run`` checks everything and writes nothing.
 
     Importing a file again changes nothing. Rows that a file leaves out stay as they are.
+    ``tenant`` is whose file it is, when that is known.
     """
-    staged = stage(kind, content)
+    staged = stage(kind, content, tenant)
     with connection.transaction(force_rollback=dry_run):
         faults = list(staged.faults)
         faults.extend(_missing_references(connection, kind, staged.rows))
@@ -49,92 +53,13 @@ def import_csv(connection: Connection, kind: Kind, content: bytes, *, dry_run: b
 def _missing_references(connection: Connection, kind: Kind, rows: Sequence[Staged]) -> Iterator[Fault]:
     """Everything that rows name and nobody knows, or that is bound otherwise already."""
     tenants = sorted({item.row.tenant for item in rows})
-    known = {name for (name,) in _fetch(connection, queries.TENANTS, tenants)}
+    known = {name for (name,) in fetch(connection, queries.TENANTS, tenants)}
     for item in rows:
         if item.row.tenant not in known:
             yield Fault(item.line, "tenant", f"there is no tenant {item.row.tenant!r}")
-    check = _CHECKS.get(kind)
+    check = CHECKS.get(kind)
     if check is not None:
         yield from check(connection, tenants, [item for item in rows if item.row.tenant in known])
-
-
-def _check_orgs(connection: Connection, tenants: list[str], rows: Sequence[Staged]) -> Iterator[Fault]:
-    known = set(_fetch(connection, queries.ORGS, tenants))
-    for item in rows:
-        row = item.row
-        assert isinstance(row, OrgRow)
-        if row.parent is not None and (row.tenant, row.parent) not in known:
-            yield Fault(item.line, "parent", f"org {row.parent!r} is neither registered nor in a line above")
-        known.add((row.tenant, row.org))
-
-
-def _check_sites(connection: Connection, tenants: list[str], rows: Sequence[Staged]) -> Iterator[Fault]:
-    orgs = set(_fetch(connection, queries.ORGS, tenants))
-    for item in rows:
-        row = item.row
-        assert isinstance(row, SiteRow)
-        if row.org is not None and (row.tenant, row.org) not in orgs:
-            yield Fault(item.line, "org", f"there is no org {row.org!r}")
-
-
-def _check_devices(connection: Connection, tenants: list[str], rows: Sequence[Staged]) -> Iterator[Fault]:
-    sites = set(_fetch(connection, queries.SITES, tenants))
-    stands_in = {(tenant, gateway): site for tenant, gateway, site in _fetch(connection, queries.GATEWAYS, tenants)}
-    for item in rows:
-        row = item.row
-        assert isinstance(row, DeviceRow)
-        if (row.tenant, row.site) not in sites:
-            yield Fault(item.line, "site", f"there is no site {row.site!r}")
-        elif (site := stands_in.setdefault((row.tenant, row.gateway), row.site)) != row.site:
-            yield Fault(item.line, "gateway", f"{row.gateway!r} stands in site {site!r}")
-
-
-def _check_slots(connection: Connection, tenants: list[str], rows: Sequence[Staged]) -> Iterator[Fault]:
-    gateways = {(tenant, gateway): site for tenant, gateway, site in _fetch(connection, queries.GATEWAYS, tenants)}
-    skus = set(_fetch(connection, queries.SKUS, tenants))
-    moved = {item.row.key for item in rows}
-    taken = {
-        (tenant, gateway, channel): slot
-        for tenant, gateway, channel, slot in _fetch(connection, queries.CHANNELS, tenants)
-        if (tenant, gateway, slot) not in moved
-    }
-    for item in rows:
-        row = item.row
-        assert isinstance(row, SlotRow)
-        site = gateways.get((row.tenant, row.gateway))
-        if site is None:
-            yield Fault(item.line, "gateway", f"there is no gateway {row.gateway!r}")
-        elif site != row.site:
-            yield Fault(item.line, "site", f"gateway {row.gateway!r} stands in site {site!r}")
-        if (row.tenant, row.sku) not in skus:
-            yield Fault(item.line, "sku", f"there is no SKU {row.sku!r}")
-        if (slot := taken.setdefault((row.tenant, row.gateway, row.channel), row.slot)) != row.slot:
-            yield Fault(item.line, "channel", f"{row.channel} weighs slot {slot!r} already")
-
-
-def _check_pos_sales(connection: Connection, tenants: list[str], rows: Sequence[Staged]) -> Iterator[Fault]:
-    sites = set(_fetch(connection, queries.SITES, tenants))
-    skus = set(_fetch(connection, queries.SKUS, tenants))
-    for item in rows:
-        row = item.row
-        assert isinstance(row, PosSaleRow)
-        if (row.tenant, row.site) not in sites:
-            yield Fault(item.line, "site", f"there is no site {row.site!r}")
-        if (row.tenant, row.sku) not in skus:
-            yield Fault(item.line, "sku", f"there is no SKU {row.sku!r}")
-    told = {name: [getattr(item.row, name) for item in rows] for name in PosSaleRow.model_fields}
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        for (place,) in cursor.execute(queries.DIFFERENT_SALES.encode(), told):
-            yield Fault(rows[place - 1].line, "", "this line was told before with other contents")
-
-
-_CHECKS: Final[Mapping[Kind, Callable[[Connection, list[str], Sequence[Staged]], Iterator[Fault]]]] = {
-    Kind.ORGS: _check_orgs,
-    Kind.SITES: _check_sites,
-    Kind.DEVICES: _check_devices,
-    Kind.SLOTS: _check_slots,
-    Kind.POS_SALES: _check_pos_sales,
-}
 
 
 def _write(connection: Connection, kind: Kind, rows: Sequence[Staged]) -> tuple[int, int]:
@@ -169,11 +94,6 @@ def _first_policies(rows: Iterable[Staged]) -> list[dict[str, Any]]:
         {"tenant": tenant, "site": site, "sku": sku, "reorder_point": reorder_point, "target": target}
         for (tenant, site, sku), (reorder_point, target) in sums.items()
     ]
-
-
-def _fetch(connection: Connection, query: str, tenants: list[str]) -> list[tuple[Any, ...]]:
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        return cursor.execute(query.encode(), {"tenants": tenants}).fetchall()
 
 
 def _execute(connection: Connection, query: str, parameters: Iterable[Mapping[str, Any]]) -> tuple[int, int]:

@@ -1,6 +1,5 @@
-"""Reads a CSV file into checked rows, and says everything that is wrong with it at once. Pure."""
+"""Reads a CSV or XLSX file into checked rows, and says everything that is wrong with it at once. Pure."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from platform_api.imports.rows import MODELS, Kind, Row, columns, required_columns
+from platform_api.imports.tables import Table, TableError, read_table
 
 FILE_MAX_BYTES: Final = 64 * 1024 * 1024
 ROWS_MAX: Final = 500_000
@@ -40,43 +40,42 @@ class Stage:
     faults: list[Fault]
 
 
-def stage(kind: Kind, content: bytes) -> Stage:
-    """Check a whole file of one kind (UTF-8, with or without a byte order mark, comma separated, with a header)."""
+def stage(kind: Kind, content: bytes, tenant: str | None = None) -> Stage:
+    """Check a whole file of one kind: CSV (UTF-8, comma separated) or XLSX (its first sheet), with a header.
+
+    ``tenant`` is whose file it is, when that is known: rows need not say so, and may say nothing else.
+    """
     if len(content) > FILE_MAX_BYTES:
         return _refused(f"the file has {len(content)} bytes, more than {FILE_MAX_BYTES}")
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return _refused(f"not UTF-8 at byte {error.start}: export the file as “CSV UTF-8”")
-    if "\0" in text:
-        return _refused("the file has zero bytes: it is no text")
-    reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
-    try:
-        header_faults = list(_header_faults(kind, list(reader.fieldnames or ())))
-        if header_faults:
-            return Stage([], header_faults)
-        return _rows(kind, reader)
-    except csv.Error as error:
-        return Stage([], [Fault(reader.line_num, "", f"not CSV: {error}")])
+        table = read_table(content)
+        header_faults = list(_header_faults(kind, table.header, given=() if tenant is None else ("tenant",)))
+        return Stage([], header_faults) if header_faults else _rows(kind, table, tenant)
+    except TableError as error:
+        return Stage([], [Fault(error.line, "", str(error))])
 
 
-def _rows(kind: Kind, reader: "csv.DictReader[str]") -> Stage:
+def _rows(kind: Kind, table: Table, tenant: str | None) -> Stage:
     model = MODELS[kind]
     result = Stage([], [])
     first_line: dict[tuple[str, ...], int] = {}
-    for cells in reader:
-        line = reader.line_num
-        if None in cells:
+    given = {} if tenant is None else {"tenant": tenant}
+    for line, cells in table.lines:
+        if len(cells) > len(table.header):
             result.faults.append(Fault(line, "", "more cells than columns"))
         elif len(result.rows) >= ROWS_MAX:
             result.faults.append(Fault(line, "", f"more than {ROWS_MAX} rows: split the file"))
             break
         else:
+            told = {name: cell for name, cell in zip(table.header, cells, strict=False) if cell and cell.strip()}
             try:
-                row = model.model_validate({name: cell for name, cell in cells.items() if cell and cell.strip()})
+                row = model.model_validate(given | told)
             except ValidationError as error:
                 result.faults.extend(_explain(line, error))
             else:
+                if tenant not in {None, row.tenant}:
+                    result.faults.append(Fault(line, "tenant", f"{row.tenant!r} is not yours"))
+                    continue
                 if (before := first_line.setdefault(row.key, line)) != line:
                     result.faults.append(Fault(line, "", f"{'/'.join(row.key)} stands in line {before} already"))
                 result.rows.append(Staged(line, row))
@@ -87,10 +86,10 @@ def _rows(kind: Kind, reader: "csv.DictReader[str]") -> Stage:
     return result
 
 
-def _header_faults(kind: Kind, names: list[str]) -> Iterator[Fault]:
+def _header_faults(kind: Kind, names: list[str], given: tuple[str, ...]) -> Iterator[Fault]:
     known = columns(kind)
     for name in required_columns(kind):
-        if name not in names:
+        if name not in names and name not in given:
             yield Fault(1, name, "this column is missing")
     for position, name in enumerate(names):
         if name not in known:

@@ -1,4 +1,4 @@
-"""No request brings more than BODY_MAX_BYTES, whether it says its length or not."""
+"""No request brings more than BODY_MAX_BYTES, no file more than FILE_MAX_BYTES, whether it says its length or not."""
 
 from http import HTTPStatus
 
@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from platform_api.kit.errors import problem
-from platform_api.kit.limits import BODY_MAX_BYTES
+from platform_api.kit.limits import BODY_MAX_BYTES, FILE_MAX_BYTES, FILE_PATHS
 
 
 class BodyLimit:
@@ -21,9 +21,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        maximum = FILE_MAX_BYTES if scope["path"] in FILE_PATHS else BODY_MAX_BYTES
         announced = Headers(scope=scope).get("content-length", "0")
-        if announced.isdecimal() and int(announced[:18]) > BODY_MAX_BYTES:
-            refused = problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {BODY_MAX_BYTES} bytes")
+        if announced.isdecimal() and int(announced[:18]) > maximum:
+            refused = problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {maximum} bytes")
             await refused(scope, receive, send)
             return
         received = 0
@@ -32,9 +33,9 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > BODY_MAX_BYTES:
+            if received > maximum:
                 # Whoever reads the body lets this one through to the handler of HTTP errors.
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {BODY_MAX_BYTES} bytes")
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {maximum} bytes")
             return message
 
         await self._app(scope, receive_and_count, send)

@@ -11,6 +11,10 @@ from typing import Final, NamedTuple
 from platform_api.kit.errors import ApiError
 
 BODY_MAX_BYTES: Final = 256 * 1024
+FILE_MAX_BYTES: Final = 8 * 1024 * 1024
+"""Of an uploaded file."""
+FILE_PATHS: Final = frozenset({"/v1/imports"})
+"""Where files are uploaded to."""
 REQUESTS_PER_S: Final = 50.0
 REQUESTS_BURST: Final = 200
 LOGINS_PER_S: Final = 0.2

@@ -148,8 +148,14 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
            VALUES (%s, %s, 'west-1', 'tea', 4, 'shipment', %s, %s, 'done')""",
         (tenant, refill, shipment, now),
     )
+    batch = uuid4()
+    connection.execute(
+        "INSERT INTO import_batch (tenant_id, import_id, kind, state, rows) VALUES (%s, %s, 'skus', 'staged', 1)",
+        (tenant, batch),
+    )
     names = {
         "refill_id": str(refill),
+        "import_id": str(batch),
         "return_id": str(back),
         "webhook_id": str(webhook),
         "site": "west-1",
