@@ -35,7 +35,7 @@ def exported(client: TestClient, noun: Noun, form: Format = Format.CSV) -> bytes
     answer = client.get("/v1/exports", params={"noun": noun, "format": form})
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-disposition"] == f'attachment; filename="{noun}.{form}"'
-    return answer.content
+    return bytes(answer.content)
 
 
 def cells(content: bytes) -> tuple[list[str], list[list[str]]]:
