@@ -13,6 +13,7 @@ from starlette.types import Scope
 
 from platform_api import health
 from platform_api.anomalies.routes import router as anomalies_router
+from platform_api.catalogue.image_routes import router as images_router
 from platform_api.catalogue.list_routes import router as price_lists_router
 from platform_api.catalogue.routes import router as catalogue_router
 from platform_api.demand.routes import router as demand_router
@@ -169,6 +170,7 @@ def _mount(app: FastAPI) -> None:
         commands_router,
         configs_router,
         catalogue_router,
+        images_router,
         price_lists_router,
         stock_router,
         moves_router,

@@ -142,3 +142,12 @@ DELETE_ENTITLEMENTS = "DELETE FROM entitlement WHERE tenant_id = %(tenant_id)s A
 INSERT_ENTITLEMENT = """
 INSERT INTO entitlement (tenant_id, org_id, sku, allowed) VALUES (%(tenant_id)s, %(org_id)s, %(sku)s, %(allowed)s)
 """
+
+IMAGE = "SELECT media_type, sha256, content FROM sku_image WHERE tenant_id = %(tenant_id)s AND sku = %(sku)s"
+
+KEEP_IMAGE = """
+INSERT INTO sku_image (tenant_id, sku, media_type, sha256, content)
+VALUES (%(tenant_id)s, %(sku)s, %(media_type)s, %(sha256)s, %(content)s)
+ON CONFLICT (tenant_id, sku) DO UPDATE
+SET media_type = excluded.media_type, sha256 = excluded.sha256, content = excluded.content, updated_at = now()
+"""

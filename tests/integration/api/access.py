@@ -62,6 +62,8 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "GET /v1/skus/{sku}": ALL,
     "POST /v1/skus": HQ,
     "PUT /v1/skus/{sku}": HQ,
+    "GET /v1/skus/{sku}/image": ALL,
+    "PUT /v1/skus/{sku}/image": HQ,
     "GET /v1/catalogue": ALL,
     "GET /v1/price-lists": STAFF,
     "GET /v1/price-lists/{list_id}": STAFF,

@@ -1,0 +1,74 @@
+"""/v1/skus/{sku}/image: a picture of what is sold."""
+
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+
+from platform_api.catalogue import queries
+from platform_api.kit.auth import Caller, Principal, Role, require
+from platform_api.kit.db import Tx
+from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found, unprocessable
+
+router = APIRouter(tags=["catalogue"], responses={**COMMON_RESPONSES, **NOT_FOUND_RESPONSE})
+
+IMAGE_MAX_BYTES: Final = 200_000
+MEDIA_TYPES: Final = ("image/jpeg", "image/png", "image/webp")
+CACHE: Final = "private, max-age=300, must-revalidate"
+"""Kept by the browser alone, since another person may not see it, and asked about after five minutes."""
+_FILE: Final = {media: {"schema": {"type": "string", "format": "binary"}} for media in MEDIA_TYPES}
+ANSWER: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The picture", "content": _FILE},
+    304: {"description": "It is the one that If-None-Match names"},
+}
+BODY: Final[dict[str, Any]] = {"requestBody": {"required": True, "content": _FILE}}
+
+SkuPath = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]*$")]
+Known = Annotated[str | None, Header(alias="If-None-Match", max_length=1_000)]
+Head = Annotated[Principal, Depends(require(Role.HQ))]
+
+
+async def image_body(request: Request) -> bytes:
+    """The bytes of the picture."""
+    return await request.body()
+
+
+@router.get("/v1/skus/{sku}/image", summary="Show a SKU", response_class=Response, responses=ANSWER)
+def read_image(sku: SkuPath, caller: Caller, tx: Tx, known: Known = None) -> Response:
+    """Its picture; the ETag changes with it."""
+    row = tx.execute(queries.IMAGE, {"tenant_id": caller.tenant_id, "sku": sku}).fetchone()
+    if row is None:
+        raise not_found("picture")
+    tag = f'"{row["sha256"]}"'
+    headers = {"ETag": tag, "Cache-Control": CACHE}
+    if known is not None and tag in {one.strip().removeprefix("W/") for one in known.split(",")}:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(bytes(row["content"]), media_type=row["media_type"], headers=headers)
+
+
+@router.put("/v1/skus/{sku}/image", summary="Set the picture of a SKU", status_code=204, openapi_extra=BODY)
+def write_image(sku: SkuPath, caller: Head, tx: Tx, content: Annotated[bytes, Depends(image_body)]) -> Response:
+    """JPEG, PNG or WebP of at most 200,000 bytes, in place of the one before. Its type is read from its bytes."""
+    place = {"tenant_id": caller.tenant_id, "sku": sku}
+    if tx.execute(queries.LOCK_SKU, place).fetchone() is None:
+        raise not_found("SKU")
+    if len(content) > IMAGE_MAX_BYTES:
+        raise unprocessable("body", f"has {len(content)} bytes, more than {IMAGE_MAX_BYTES}")
+    media = media_type_of(content)
+    if media is None:
+        raise unprocessable("body", "is no JPEG, PNG or WebP")
+    digest = sha256(content).hexdigest()
+    tx.execute(queries.KEEP_IMAGE, {**place, "media_type": media, "sha256": digest, "content": content})
+    return Response(status_code=HTTPStatus.NO_CONTENT, headers={"ETag": f'"{digest}"'})
+
+
+def media_type_of(content: bytes) -> str | None:
+    """Type of a picture by its first and last bytes, None for what is none of those that we show."""
+    if content.startswith(b"\xff\xd8\xff") and content.rstrip(b"\0").endswith(b"\xff\xd9"):
+        return "image/jpeg"
+    if content.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR") and content.endswith(b"IEND\xaeB`\x82"):
+        return "image/png"
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP" and int.from_bytes(content[4:8], "little") <= len(content):
+        return "image/webp"
+    return None
