@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deploy.local.broker import BrokerKind, find_mosquitto, find_nats
 from tests.services.brokers import BrokerHandle, run_broker
@@ -12,6 +13,11 @@ from tests.services.databases import Server, clone, migrate_template, run_server
 
 # Nothing disciplines the clock of a machine that runs tests, and agents are right to say so (edge_agent/clock.py).
 os.environ.setdefault("SHELFPULSE_CLOCK", "trusted")
+
+
+# Machines that run tests are shared: how long an example takes says nothing about the code.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 
 @pytest.fixture(autouse=True)
