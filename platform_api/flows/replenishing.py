@@ -25,7 +25,7 @@ from platform_api.kit.notices import notify_live
 from platform_api.orders import queries as order_queries
 from platform_api.orders.service import Actor, write_lines
 from platform_api.replenishment import flow_queries as queries
-from platform_api.replenishment.planning import Planner, lane_cost_minor
+from platform_api.replenishment.planning import Planner, lane_cost_shown_minor
 from platform_api.replenishment.refill_rules import RefillState
 from platform_api.stock import moving
 from platform_api.stock.ledger import Move, StockError, hold
@@ -121,9 +121,13 @@ def _find_way(tx: Connection, row: Row, now: datetime, planner: Planner) -> Way:
         msg = "no organisation runs the site"
         raise BlockedError(msg)
     spare = tx.execute(queries.SPARE, {**row, "orgs": dealer["orgs"]}).fetchall()
-    lanes = {one["site_id"]: lane_cost_minor(point_of(one), point_of(row)) for one in spare}
     considered += [
-        {"source": one["site_id"], "units": one["units"], "cost_minor": round(lanes[one["site_id"]])} for one in spare
+        {
+            "source": one["site_id"],
+            "units": one["units"],
+            "cost_minor": lane_cost_shown_minor(point_of(one), point_of(row)),
+        }
+        for one in spare
     ]
     buyer = catalogue.buyer_of(tx, row["tenant_id"], dealer["org_id"], CURRENCY)
     if spare:

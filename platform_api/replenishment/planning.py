@@ -72,6 +72,11 @@ def lane_cost_minor(origin: Point, destination: Point) -> float:
     return HANDLING_MINOR + KM_MINOR * _distance_km(origin, destination)
 
 
+def lane_cost_shown_minor(origin: Point, destination: Point) -> int:
+    """``lane_cost_minor`` for people to read: it is an estimate that weighs ways, and no amount that anybody owes."""
+    return round(lane_cost_minor(origin, destination))
+
+
 def _distance_km(one: Point, other: Point) -> float:
     if one.lat is None or one.lon is None or other.lat is None or other.lon is None:
         return KM_UNKNOWN
