@@ -30,6 +30,7 @@ class AckingPlatform:
         self._stop = threading.Event()
         self._unacked: set[GatewayAddress] = set()
         self.deaf = False
+        self.unheard = 0
         self.frames: dict[tuple[GatewayAddress, Lane, str], list[bytes]] = {}
         self.current: dict[tuple[GatewayAddress, Lane], tuple[str, int]] = {}
         self.plain: list[tuple[str, bytes]] = []
@@ -77,6 +78,7 @@ class AckingPlatform:
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         if self.deaf:
+            self.unheard += message.topic.startswith("sp/v1/up/")
             return
         if not message.topic.startswith("sp/v1/up/"):
             with self._lock:
