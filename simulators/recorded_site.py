@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from contracts.topics import GatewayAddress, Lane, up
+from simulators.controller import ShelfController
 from simulators.plan import RETAIL_DAY, BayPlan, GatewayPlan, Habits, Plan, ShelfPlan, Sku, Staff, StorePlan
 from simulators.site_faults import DAY_S, LIMIT_C, LIMIT_S, Faults, Layout, Mute, Noisy, Truth, draw
 from simulators.store import Store
@@ -28,6 +29,8 @@ DEVICES: Final = GATEWAYS * SHELVES * (BAYS + 1)
 SUPPLY_V: Final = 24.0
 """A series that never changes."""
 FRAME_READINGS: Final = 60
+LOST: Final = 0.002
+"""Share of readings that never come."""
 TENANT: Final = "eval"
 TOLD: Final = {EventKind.SALE: "sale", EventKind.PUT_BACK: "put_back", EventKind.RESTOCK: "restock",
                EventKind.THEFT: "sale"}  # fmt: skip
@@ -133,10 +136,11 @@ class _Lane:
 
     def add(self, channel: str, t_ms: int, value: float) -> None:
         """Keep a reading for the next frame."""
-        if channel not in self.index:
-            self.index[channel] = len(self.names)
+        place = self.index.get(channel)
+        if place is None:
+            place = self.index[channel] = len(self.names)
             self.names.append(channel)
-        self.readings.append((t_ms, self.index[channel], value))
+        self.readings.append((t_ms, place, value))
 
     def frame(self, body: dict[str, object], t0_ms: int, at_ms: int) -> bytes:
         """A line of frames.jsonl."""
@@ -154,12 +158,39 @@ class _Lane:
         return self.frame(body, t0_ms, at_ms)
 
 
+class _Recorder:
+    """Reads one controller: its channels by name, in the order in which they are read."""
+
+    def __init__(self, controller: ShelfController, lane: _Lane) -> None:
+        device = controller.plan.device
+        self._thermometer = controller.thermometer
+        self._bays = [place.bay for place in controller.places.values()]
+        self._lane = lane
+        self._channels = [f"{device}.supply_v", f"{device}.temp_c"]
+        self._channels += [f"{place.where.slot}.weight_g" for place in controller.places.values()]
+        self._names = [f"{controller.gateway}/{channel}" for channel in self._channels]
+
+    def read(self, at_s: float, mutes: list[Mute], noises: list[Noisy], rng: Random) -> None:
+        """Give the lane what is heard of the readings at a time."""
+        values = [SUPPLY_V, round(self._thermometer.reading_c(at_s), 2)]
+        values += [round(bay.reading_g(at_s), 1) for bay in self._bays]
+        at_ms = round(at_s * 1000)
+        for number, value in enumerate(values):
+            # A bus loses some.
+            is_lost = rng.random() < LOST
+            if is_lost or (mutes and _is_mute(self._names[number], mutes, rng)):
+                continue
+            noisy = value + _noise(self._names[number], noises, rng) if noises else value
+            self._lane.add(self._channels[number], at_ms + number, round(noisy, 2))
+
+
 def _write_frames(
     path: Path, store: Store, faults: Faults, rng: Random, times: tuple[int, float]
 ) -> list[TruthEvent]:  # fmt: skip
     days, interval_s = times
     lanes = {gateway.gateway: _Lane(gateway.gateway, Lane.TEL) for gateway in store.plan.gateways}
     events_of = _Lane(store.plan.gateways[-1].gateway, Lane.EVT)
+    recorders = [(_Recorder(each, lanes[each.gateway]), lanes[each.gateway]) for each in store.controllers]
     told: list[TruthEvent] = []
     with path.open("wb") as out:
         for step in range(int(days * DAY_S / interval_s)):
@@ -170,19 +201,8 @@ def _write_frames(
             told += new
             mutes = [each for each in faults.mutes if each.start_s <= since_s < each.end_s]
             noises = [each for each in faults.noises if each.start_s <= since_s < each.end_s]
-            for controller in store.controllers:
-                lane = lanes[controller.gateway]
-                device = controller.plan.device
-                values = {
-                    f"{device}.supply_v": SUPPLY_V,
-                    f"{device}.temp_c": round(controller.thermometer.reading_c(at_s), 2),
-                }
-                values |= {f"{place.where.slot}.weight_g": round(place.bay.reading_g(at_s), 1)
-                           for place in controller.places.values()}  # fmt: skip
-                for number, (channel, value) in enumerate(values.items()):
-                    if _is_heard(f"{controller.gateway}/{channel}", mutes, rng):
-                        noisy = _noise(f"{controller.gateway}/{channel}", noises, rng)
-                        lane.add(channel, round(at_s * 1000) + number, round(value + noisy, 2))
+            for recorder, lane in recorders:
+                recorder.read(at_s, mutes, noises, rng)
                 if len(lane.readings) >= FRAME_READINGS:
                     out.write(lane.flush())
             _write_events(out, events_of, new)
@@ -203,10 +223,8 @@ def _write_events(out: object, lane: _Lane, events: list[TruthEvent]) -> None:
         out.write(lane.frame({"ev": [event]}, each.t_ms, each.t_ms))  # type: ignore[attr-defined]
 
 
-def _is_heard(channel: str, mutes: list[Mute], rng: Random) -> bool:
-    if rng.random() < 0.002:  # noqa: PLR2004 - a bus loses some
-        return False
-    return not any(channel in each.channels and rng.random() < each.share for each in mutes)
+def _is_mute(channel: str, mutes: list[Mute], rng: Random) -> bool:
+    return any(channel in each.channels and rng.random() < each.share for each in mutes)
 
 
 def _noise(channel: str, noises: list[Noisy], rng: Random) -> float:

@@ -1,9 +1,13 @@
 """``shelfpulse evaluate``: the detectors on simulated sites whose truth is known."""
 
+import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 import typer
@@ -22,7 +26,7 @@ app = typer.Typer(add_completion=False)
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What ``--json`` prints. ``constant_false``: anomalies on series that never change."""
+    """What ``--json`` prints. ``constant_false``: false anomalies on series that never change."""
 
     recall: float
     precision: float
@@ -41,6 +45,7 @@ def evaluate(
     first_seed: Annotated[int, typer.Option(min=0, help="Take seeds that nothing was tuned on.")] = 1_000,
     days: Annotated[int, typer.Option(min=18, max=90, help="Days of each; faults begin on the tenth.")] = 21,
     interval: Annotated[float, typer.Option(min=10, max=600, help="Seconds between readings.")] = 120.0,
+    processes: Annotated[int, typer.Option(min=0, max=64, help="Sites at a time; 0: as there are cores.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Recall, precision and delay of every kind of anomaly, and false alarms per 100 device-days."""
@@ -48,27 +53,32 @@ def evaluate(
     numbers = list(range(first_seed, first_seed + seeds))
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("sites", total=seeds)
-        result = run(numbers, days, interval, lambda: progress.advance(task))
+        many = processes or len(os.sched_getaffinity(0))
+        result = run(numbers, days, interval, lambda: progress.advance(task), processes=many)
     if as_json:
         print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
     else:
         _show(result)
 
 
-def run(seeds: list[int], days: int, interval_s: float, advance: Callable[[], object] = lambda: None) -> Result:
-    """Record each site, look at it, and compare."""
+class _Judged(NamedTuple):
+    """What one site gave: counts a kind, readings, and what was told of series that never change."""
+
+    tallies: dict[AnomalyKind, Tally]
+    readings: int
+    constant: int
+
+
+def run(
+    seeds: list[int], days: int, interval_s: float, advance: Callable[[], object] = lambda: None, *, processes: int = 1
+) -> Result:  # fmt: skip
+    """Record each site, look at it, and compare; ``processes`` sites at a time, with the same result."""
     tallies: dict[AnomalyKind, Tally] = {}
     readings = constant = 0
-    for seed in seeds:
-        with tempfile.TemporaryDirectory(prefix="shelfpulse-evaluate-") as folder:
-            truths = record(seed, Path(folder), days=days, interval_s=interval_s)
-            site = read_site(Path(folder))
-        found = find(site)
-        readings += len(site.columns)
-        constant += sum(
-            each.place.name.endswith(".supply_v") and each.kind is not AnomalyKind.DROPOUT for each in found
-        )
-        judge.add(tallies, truths, found, interval_s * 1_000)
+    for judged in _judged(seeds, days, interval_s, min(processes, len(seeds))):
+        judge.join(tallies, judged.tallies)
+        readings += judged.readings
+        constant += judged.constant
         advance()
     whole = judge.total(tallies.values())
     scored = judge.score(whole)
@@ -83,6 +93,26 @@ def run(seeds: list[int], days: int, interval_s: float, advance: Callable[[], ob
         readings=readings,
         constant_false=constant,
     )
+
+
+def _judged(seeds: list[int], days: int, interval_s: float, processes: int) -> Iterator[_Judged]:
+    judge_one = partial(_judge_site, days=days, interval_s=interval_s)
+    if processes == 1:
+        yield from map(judge_one, seeds)
+        return
+    # Each begins anew: a fork of a process that draws its progress in a thread may hang.
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        yield from pool.map(judge_one, seeds)
+
+
+def _judge_site(seed: int, *, days: int, interval_s: float) -> _Judged:
+    with tempfile.TemporaryDirectory(prefix="shelfpulse-evaluate-") as folder:
+        truths = record(seed, Path(folder), days=days, interval_s=interval_s)
+        site = read_site(Path(folder))
+    found = find(site)
+    tallies: dict[AnomalyKind, Tally] = {}
+    left = judge.add(tallies, truths, found, interval_s * 1_000)
+    return _Judged(tallies, len(site.columns), sum(each.place.name.endswith(".supply_v") for each in left))
 
 
 def _show(result: Result) -> None:

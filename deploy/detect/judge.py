@@ -68,16 +68,25 @@ def _device(place: str) -> str:
 
 def add(
     tallies: dict[AnomalyKind, Tally], truths: Sequence[Truth], found: Sequence[Finding], interval_ms: float
-) -> None:
-    """Count one site in."""
+) -> list[Finding]:
+    """Count one site in; returns what is false."""
     for each in found:
         tallies.setdefault(each.kind, Tally()).told += 1
-    for truth, at in match(truths, found):
+    matches = match(truths, found)
+    for truth, at in matches:
         tally = tallies.setdefault(truth.kind, Tally())
         tally.true += 1
         if at is not None:
             tally.hit += 1
             tally.delays.append(max(0.0, (found[at].detected_us / 1_000 - truth.t_ms) / interval_ms))
+    taken = {at for _, at in matches}
+    return [each for n, each in enumerate(found) if n not in taken]
+
+
+def join(tallies: dict[AnomalyKind, Tally], more: dict[AnomalyKind, Tally]) -> None:
+    """Count the sites of ``more`` in."""
+    for kind, tally in more.items():
+        tallies[kind] = total((tallies.get(kind, Tally()), tally))
 
 
 def score(tally: Tally) -> KindScore:

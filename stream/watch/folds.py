@@ -9,6 +9,7 @@ from stream.facts import Columns
 
 FOLD_US: Final = 60_000_000
 _NONE: Final = np.iinfo(np.int64).min
+_TRUE: Final = np.ones(1, np.bool_)
 
 
 class Fold(NamedTuple):
@@ -40,8 +41,8 @@ class Folder:
             return []
         series, times, values = columns.series, columns.time_us, columns.value
         minutes = times // FOLD_US
-        starts = np.flatnonzero(np.r_[True, (series[1:] != series[:-1]) | (minutes[1:] != minutes[:-1])])
-        ends = np.r_[starts[1:], len(series)]
+        starts = np.flatnonzero(np.concatenate((_TRUE, (series[1:] != series[:-1]) | (minutes[1:] != minutes[:-1]))))
+        ends = np.concatenate((starts[1:], (len(series),)))
         rows = self._rows(series[starts])
         numbers = np.stack([
             values[ends - 1],
@@ -81,8 +82,8 @@ class Folder:
         numbers = numbers[:, known]
         if len(rows) == 0:
             return []
-        first = np.r_[True, rows[1:] != rows[:-1]]
-        last = np.r_[first[1:], True]
+        first = np.concatenate((_TRUE, rows[1:] != rows[:-1]))
+        last = np.concatenate((first[1:], _TRUE))
         same = first & (minutes == self._minute[rows])
         into = rows[same]
         later = times[same] >= self._t[into]
@@ -94,9 +95,9 @@ class Folder:
         counts[same] += self._n[into]
         ended = rows[first & ~same & (self._minute[rows] != _NONE)]
         done = ~last
-        ids = np.r_[self._ids[ended], self._ids[rows[done]]]
-        all_times = np.r_[self._t[ended], times[done]]
-        all_counts = np.r_[self._n[ended], counts[done]]
+        ids = np.concatenate((self._ids[ended], self._ids[rows[done]]))
+        all_times = np.concatenate((self._t[ended], times[done]))
+        all_counts = np.concatenate((self._n[ended], counts[done]))
         all_numbers = np.concatenate([self._numbers[:, ended], numbers[:, done]], axis=1)
         keep = rows[last]
         self._minute[keep], self._t[keep], self._n[keep] = minutes[last], times[last], counts[last]

@@ -33,6 +33,8 @@ SLOW_US: Final = 3_600 * SECOND_US
 INTERVAL_RATE: Final = 0.05
 LOSS_RATE: Final = 0.1
 """How fast the share of readings that never came is learnt, for each that was due."""
+LOSS_WEIGHTS: Final = tuple(1.0 - (1.0 - LOSS_RATE) ** due for due in range(2 * ROWS_MIN + 1))
+"""What so many that were due weigh together: looked up for each fold of each series."""
 LOSS_MAX: Final = 0.8
 SURPRISE: Final = 11.5
 """-ln of the probability of so many losses in a row, at which they are a silence."""
@@ -66,14 +68,15 @@ class Rhythm:
         is_usual = not self.covered and self.fold_us >= self.awaited_us
         if self.rows > 0 and gap_us > 0 and is_usual:
             each = gap_us / n
-            if self.rows == 1:
-                self.interval_us = each
-            self.interval_us += INTERVAL_RATE * (min(each, 4 * self.interval_us) - self.interval_us)
+            interval_us = each if self.rows == 1 else self.interval_us
+            self.interval_us = interval_us + INTERVAL_RATE * (min(each, 4 * interval_us) - interval_us)
             self.longest_us *= GAP_FADE
+            usual_us = self.usual_us
             if n == 1 and each > self.longest_us:
-                self.longest_us = min(each, GAP_MAX * self.usual_us)
-            due = max(n, min(round(gap_us / self.usual_us), 2 * ROWS_MIN)) if self.usual_us else n
-            self.loss += (1.0 - (1.0 - LOSS_RATE) ** due) * ((due - n) / due - self.loss)
+                self.longest_us = min(each, GAP_MAX * usual_us)
+            due = max(n, min(round(gap_us / usual_us), 2 * ROWS_MIN)) if usual_us else n
+            weight = LOSS_WEIGHTS[due] if due < len(LOSS_WEIGHTS) else 1.0 - (1.0 - LOSS_RATE) ** due
+            self.loss += weight * ((due - n) / due - self.loss)
         self.rows += 1
         self.fold_us = t_us
         self.last_us = max(t_us, self.last_us)

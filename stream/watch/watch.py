@@ -137,7 +137,7 @@ class Watch:
     def _hear(self, ordered: Columns, profile_of: ProfileOf) -> list[tuple[_Track, int, int]]:
         """Note when each series spoke last; returns those with a limit and where their readings are."""
         series = ordered.series
-        ends = np.flatnonzero(np.r_[series[1:] != series[:-1], True]) + 1
+        ends = np.concatenate((np.flatnonzero(series[1:] != series[:-1]), (len(series) - 1,))) + 1
         limited, lo = [], 0
         for each, hi, t_us in zip(series[ends - 1].tolist(), ends.tolist(), ordered.time_us[ends - 1].tolist(),
                                   strict=True):  # fmt: skip

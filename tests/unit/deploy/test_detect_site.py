@@ -68,6 +68,10 @@ def test_evaluate_counts_every_kind() -> None:
     assert result.constant_false == 0
 
 
+def test_sites_that_are_judged_beside_each_other_come_to_the_same() -> None:
+    assert run([11, 12], 18, 600.0, processes=2) == run([11, 12], 18, 600.0)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
