@@ -21,7 +21,7 @@ from contracts.errors import UserError
 from contracts.frames import Answer
 from contracts.topics import Lane
 from edge_agent.clock import Clock, machine_id
-from edge_agent.outbox.builder import FrameBuilder, event_frame, ulid
+from edge_agent.outbox.builder import FrameBuilder, Polled, event_frame, ulid
 from edge_agent.outbox.file import Entry, Outbox, OutboxFullError
 from edge_agent.outbox.writer import OutboxWriter
 from edge_agent.polling import Found, Polling
@@ -39,7 +39,7 @@ from edge_agent.uplink.sender import Sender
 
 MEMORIES_EVERY_S: Final = 60.0
 IDLE_S: Final = 1.0
-GATHER_S: Final = 0.02
+GATHER_S: Final = 0.05
 """Between two looks at what the pollers found; the first after a silence is taken at once."""
 STUCK_S: Final = 30.0
 DRAIN_CHECK_S: Final = 0.2
@@ -192,7 +192,7 @@ class Agent:
                 self.writer.keep(self.polling.memories())
                 memories_s = time.monotonic() + MEMORIES_EVERY_S
             # What comes next is taken together: waking for each poll of a hundred devices costs more than the polls.
-            self._is_ending.wait(GATHER_S)
+            time.sleep(GATHER_S)
 
     def _wait_s(self) -> float:
         due_ms = self._builder.due_ms()
@@ -227,8 +227,10 @@ class Agent:
                 self.decisions[decision.kind.value] += 1
                 log.debug("event_inferred", slot=decision.slot, kind=decision.kind.value, units=decision.units)
             return
-        for reading in found:
-            if self._builder.add(reading):
+        rest: Polled | None = found
+        while rest is not None:
+            rest = self._builder.add(rest)
+            if self._builder.is_full():
                 self._close_frame()
 
     def _hand_over(self) -> None:

@@ -15,11 +15,11 @@ from edge_agent.bus.poller import Poller
 from edge_agent.bus.reader import Tared
 from edge_agent.bus.registers import SHELF_METRIC, Decoded
 from edge_agent.bus.report import Reporter
-from edge_agent.outbox.builder import Reading
+from edge_agent.outbox.builder import Polled
 from edge_agent.settings import Device, IntakeSettings, Settings
 from edge_agent.shelf.inference import Inference, Inferred, SlotView
 
-Found = list[Reading] | Inferred
+Found = Polled | Inferred
 """What a poll brought: readings worth sending, or decisions with the memories that they changed."""
 
 MS_PER_S: Final = 1_000
@@ -154,9 +154,9 @@ class _Line:
         """Called in the poller's thread, which alone owns the reporter."""
         with self.lock:
             inferred = self._polling.inference.step(mono_ms, decoded)
-        readings = [Reading(mono_ms, *each) for each in self._reporter.select(mono_ms, decoded)]
+        readings = self._reporter.select(mono_ms, decoded)
         if readings:
-            self._polling.put(readings)
+            self._polling.put(Polled(mono_ms, readings))
         if inferred.decisions:
             self._polling.put(inferred)
         self.polled += len(decoded)
@@ -170,8 +170,8 @@ def _intake(told: IntakeSettings, settings: Settings, put: Callable[[Found], Non
     reporter = Reporter(dict.fromkeys(channels, 0.0), round(settings.report.heartbeat_s * MS_PER_S))
 
     def take(mono_ms: int, decoded: list[Decoded]) -> None:
-        readings = [Reading(mono_ms, *each) for each in reporter.select(mono_ms, decoded)]
+        readings = reporter.select(mono_ms, decoded)
         if readings:
-            put(readings)
+            put(Polled(mono_ms, readings))
 
     return Intake(told.host, told.port, told.token, told.readers, take, told.tls)

@@ -12,9 +12,11 @@ PARK_FIRST_S: Final = 1.0
 PARK_MAX_S: Final = 60.0
 GARBLED_MAX: Final = 3
 """Polls in a row that brought garbage only: then the device is as good as silent."""
-GRID_S: Final = 0.1
-"""Deadlines begin on this grid. Requests that follow each other at once cost a third of those that each need to be
-woken for, and a tenth of a second of company disturbs nobody."""
+GRID_MIN_S: Final = 0.1
+GRID_MAX_S: Final = 0.5
+GRIDS_A_PERIOD: Final = 4
+"""Deadlines begin on a grid of a quarter of the shortest period, within these limits. Requests that follow each other
+at once cost a third of those that each need to be woken for, and their company of a few readings disturbs nobody."""
 SLOW_SHARE: Final = 0.2
 """Share of a bus's time that its slow devices get together, while there are faster ones."""
 _SMOOTHING: Final = 0.3
@@ -32,7 +34,7 @@ class Job(NamedTuple):
 class Schedule:
     """Deadlines of the jobs of one bus.
 
-    The first deadlines are spread over each job's period, in steps of ``GRID_S``, so that a long period never asks
+    The first deadlines are spread over each job's period, on a grid, so that a long period never asks
     all at once. A deadline that was missed is skipped, not caught up.
 
     A device that failed is *parked*: none of its jobs is due for 1, 2, 4 … 60 s, so that a dead slave costs the
@@ -44,12 +46,13 @@ class Schedule:
     """
 
     def __init__(self, jobs: Sequence[Job], start_s: float) -> None:
+        self._shortest_s = min((job.period_s for job in jobs), default=math.inf)
+        grid_s = min(GRID_MAX_S, max(GRID_MIN_S, self._shortest_s / GRIDS_A_PERIOD))
         self._heap = [
-            (start_s + _on_grid(job.period_s * position / len(jobs)), position, job)
+            (start_s + _on_grid(job.period_s * position / len(jobs), grid_s), position, job)
             for position, job in enumerate(jobs)
         ]
         heapq.heapify(self._heap)
-        self._shortest_s = min((job.period_s for job in jobs), default=math.inf)
         self._failures: dict[str, int] = {}
         self._garbled: dict[str, int] = {}
         self._parked_until: dict[str, float] = {}
@@ -121,5 +124,5 @@ class Schedule:
         return [job for job, cost_s in self._cost_s.items() if cost_s > self._shortest_s]
 
 
-def _on_grid(phase_s: float) -> float:
-    return math.floor(phase_s / GRID_S + _ROUNDING) * GRID_S
+def _on_grid(phase_s: float, grid_s: float) -> float:
+    return math.floor(phase_s / grid_s + _ROUNDING) * grid_s

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from contracts.frames import OFFSET_MAX_MS, PROTOCOL_VERSION, Event, EventFrame, Quality, TelemetryFrame
+from edge_agent.bus.registers import Decoded
 from edge_agent.clock import Instant
 from edge_agent.shelf.decision import Decision
 
@@ -17,72 +18,100 @@ FRAME_BYTES_MAX: Final = 60_000
 """A frame is closed before it reaches the protocol's 64 KiB."""
 _READING_BYTES: Final = 48
 """More than a reading takes in JSON: position 4, offset 7, value 24, quality 8, and commas."""
+_CHANNEL_BYTES: Final = 67
+"""The longest channel name (contracts.topics), with its quotes and comma."""
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ULID_LENGTH: Final = 26
 _ULID_RANDOM_BITS: Final = 80
 _FIVE_BITS: Final = 31
 
 
-class Reading(NamedTuple):
-    """A value of a channel in its unit, at ``mono_ms`` on the monotonic clock."""
+class Polled(NamedTuple):
+    """What one poll brought that is worth sending, all at ``mono_ms`` on the monotonic clock."""
 
     mono_ms: int
-    channel: str
-    value: float
-    quality: Quality
+    readings: Sequence[Decoded]
 
 
 class FrameBuilder:
-    """Gathers readings until there are ``readings_max``, a frame is full, or the first is ``age_max_ms`` old."""
+    """Gathers polls until there are ``readings_max``, a frame is full, or the first reading is ``age_max_ms`` old.
+
+    Readings go into the columns of the frame at once: this runs for every value that is sent.
+    """
 
     def __init__(self, readings_max: int, age_max_ms: int) -> None:
         self._readings_max = readings_max
         self._age_max_ms = age_max_ms
-        self._readings: list[Reading] = []
-        self._channels: set[str] = set()
-        self._bytes = 0
+        self._begin()
 
-    def add(self, reading: Reading) -> bool:
-        """Take a reading; True when the frame is full."""
-        self._readings.append(reading)
-        self._bytes += _READING_BYTES
-        if reading.channel not in self._channels:
-            self._channels.add(reading.channel)
-            self._bytes += len(reading.channel) + 3
-        return len(self._readings) >= self._readings_max or self._bytes >= FRAME_BYTES_MAX
+    def _begin(self) -> None:
+        self._runs: list[tuple[int, int]] = []
+        """Times, and how many readings each has."""
+        self._positions: list[int] = []
+        self._values: list[float] = []
+        self._doubts: dict[str, int] = {}
+        self._channels: dict[str, int] = {}
+        self._channel_bytes = 0
+
+    def add(self, polled: Polled) -> Polled | None:
+        """Take what finds room; the rest, which belongs into the next frame, or None."""
+        room = self._room()
+        mono_ms, readings = polled
+        rest = None
+        if len(readings) > room:
+            readings, rest = readings[:room], Polled(mono_ms, readings[room:])
+        channels, positions, values = self._channels, self._positions, self._values
+        for channel, value, quality in readings:
+            position = channels.get(channel)
+            if position is None:
+                position = channels[channel] = len(channels)
+                self._channel_bytes += len(channel) + 3
+            if quality is not Quality.GOOD:
+                self._doubts[str(len(values))] = int(quality)
+            positions.append(position)
+            values.append(value)
+        self._runs.append((mono_ms, len(readings)))
+        return rest
+
+    def is_full(self) -> bool:
+        """Whether ``add`` would take nothing."""
+        return self._room() <= 0
+
+    def _room(self) -> int:
+        bytes_left = FRAME_BYTES_MAX - self._channel_bytes - len(self._values) * _READING_BYTES
+        return min(self._readings_max - len(self._values), bytes_left // (_READING_BYTES + _CHANNEL_BYTES))
 
     def due_ms(self) -> int | None:
         """When, on the monotonic clock, the frame must be closed; None while it is empty."""
-        return self._readings[0].mono_ms + self._age_max_ms if self._readings else None
+        return self._runs[0][0] + self._age_max_ms if self._runs else None
 
     def take(self, instant: Instant, boot: str) -> tuple[TelemetryFrame, int] | None:
-        """The frame of what was gathered and its number of readings, or None; then begins anew."""
-        if not self._readings:
+        """The frame of what was gathered and its number of readings, or None; then begins anew.
+
+        ``instant`` ties the monotonic times to UTC.
+        """
+        if not self._runs:
             return None
-        readings, self._readings = self._readings, []
-        self._channels.clear()
-        self._bytes = 0
-        return telemetry_frame(readings, instant, boot), len(readings)
-
-
-def telemetry_frame(readings: Sequence[Reading], instant: Instant, boot: str) -> TelemetryFrame:
-    """Readings as columns; ``instant`` ties their monotonic times to UTC."""
-    first_ms = min(reading.mono_ms for reading in readings)
-    channels: dict[str, int] = {}
-    return TelemetryFrame(
-        v=PROTOCOL_VERSION,
-        ep=UNNUMBERED,
-        seq=1,
-        t0=_utc_ms(first_ms, instant),
-        sync=int(instant.synced),
-        boot=boot,
-        mono=first_ms,
-        i=[channels.setdefault(reading.channel, len(channels)) for reading in readings],
-        d=[reading.mono_ms - first_ms for reading in readings],
-        x=[reading.value for reading in readings],
-        q={str(k): int(r.quality) for k, r in enumerate(readings) if r.quality is not Quality.GOOD},
-        ch=list(channels),
-    )
+        first_ms = min(mono_ms for mono_ms, _ in self._runs)
+        offsets: list[int] = []
+        for mono_ms, count in self._runs:
+            offsets += [mono_ms - first_ms] * count
+        frame = TelemetryFrame(
+            v=PROTOCOL_VERSION,
+            ep=UNNUMBERED,
+            seq=1,
+            t0=_utc_ms(first_ms, instant),
+            sync=int(instant.synced),
+            boot=boot,
+            mono=first_ms,
+            i=self._positions,
+            d=offsets,
+            x=self._values,
+            q=self._doubts,
+            ch=list(self._channels),
+        )
+        self._begin()
+        return frame, len(frame.x)
 
 
 def event_frame(decisions: Sequence[Decision], instant: Instant, boot: str) -> EventFrame:

@@ -16,6 +16,7 @@ from contracts.errors import UserError
 from edge_agent.bus import intake as intake_module
 from edge_agent.bus.intake import BODY_BYTES_MAX, CONNECTIONS_MAX, Intake
 from edge_agent.bus.registers import Decoded
+from edge_agent.outbox.builder import Polled
 from edge_agent.polling import Found, Polling
 from edge_agent.settings import load
 from tests.services.certificates import Authority, Pair
@@ -174,7 +175,9 @@ def test_rounds_reach_frames_by_exception(tmp_path: Path) -> None:
             assert post(polling.intake, round_(number, *tags))[0] == 200
     finally:
         polling.stop()
-    readings = [(each.channel, each.value) for batch in found if isinstance(batch, list) for each in batch]
+    readings = [
+        (each.channel, each.value) for polled in found if isinstance(polled, Polled) for each in polled.readings
+    ]
     assert readings == [
         ("door-1.tag_count", 1.0),
         ("door-1.portal_count", 1.0),

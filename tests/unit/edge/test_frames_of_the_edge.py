@@ -1,5 +1,7 @@
 """What is sent, when, and how it is put into frames."""
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from contracts.frames import EventFrame, EventKind, Quality, TelemetryFrame, dec
 from edge_agent.bus.registers import Decoded
 from edge_agent.bus.report import Reporter
 from edge_agent.clock import Instant
-from edge_agent.outbox.builder import FRAME_BYTES_MAX, FrameBuilder, Reading, event_frame, telemetry_frame, ulid
+from edge_agent.outbox.builder import FRAME_BYTES_MAX, FrameBuilder, Polled, event_frame, ulid
 from edge_agent.shelf.decision import Decision
 from edge_agent.shelf.inference import Inference
 from edge_agent.slots_file import Slot
@@ -52,44 +54,69 @@ def test_without_a_deadband_every_change_is_sent() -> None:
     ]
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(0, 3_000_000),
-            st.sampled_from(["a.x", "b.x", "c.x"]),
-            st.floats(allow_nan=False, allow_infinity=False),
-            st.sampled_from(list(Quality)),
-        ),
-        min_size=1,
-        max_size=60,
-    )
+def frames_of(builder: FrameBuilder, polls: Iterable[Polled], now: Instant = NOW) -> Iterator[TelemetryFrame]:
+    """What the agent does with polls, the last frame included."""
+    for polled in polls:
+        rest: Polled | None = polled
+        while rest is not None:
+            rest = builder.add(rest)
+            if builder.is_full():
+                yield closed(builder, now)
+    if builder.due_ms() is not None:
+        yield closed(builder, now)
+
+
+def closed(builder: FrameBuilder, now: Instant = NOW) -> TelemetryFrame:
+    taken = builder.take(now, "b" * 16)
+    assert taken is not None
+    assert taken[1] == len(taken[0].x)
+    return taken[0]
+
+
+_DECODED = st.builds(
+    Decoded,
+    st.sampled_from(["a.x", "b.x", "c.x"]),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(list(Quality)),
 )
-def test_a_frame_gives_back_its_readings(raw: list[tuple[int, str, float, Quality]]) -> None:
-    readings = [Reading(*each) for each in raw]
-    frame = decode_telemetry(numbered(telemetry_frame(readings, NOW, "b1")))
-    back = [
-        Reading(frame.mono + d, frame.ch[i], x, Quality(frame.q.get(str(k), 0)))
-        for k, (i, d, x) in enumerate(zip(frame.i, frame.d, frame.x, strict=True))
-    ]
-    assert back == readings
-    assert frame.t0 - frame.mono == NOW.utc_ms - NOW.mono_ms
+
+
+@given(
+    st.lists(st.builds(Polled, st.integers(0, 3_000_000), st.lists(_DECODED, min_size=1, max_size=9)), max_size=60),
+    st.integers(1, 50),
+)
+def test_frames_give_back_their_readings_in_order(polls: list[Polled], readings_max: int) -> None:
+    back = []
+    for built in frames_of(FrameBuilder(readings_max, 250), polls):
+        frame = decode_telemetry(numbered(built))
+        assert len(frame.x) <= readings_max
+        assert frame.t0 - frame.mono == NOW.utc_ms - NOW.mono_ms
+        assert min(frame.d) == 0
+        back += [
+            (frame.mono + d, Decoded(frame.ch[i], x, Quality(frame.q.get(str(k), 0))))
+            for k, (i, d, x) in enumerate(zip(frame.i, frame.d, frame.x, strict=True))
+        ]
+    assert back == [(polled.mono_ms, reading) for polled in polls for reading in polled.readings]
 
 
 def test_a_clock_that_is_not_set_is_said_so() -> None:
-    frame = telemetry_frame([Reading(49_000, "a.x", 1.0, GOOD)], Instant(5_000, 50_000, synced=False), "b1")
+    now = Instant(5_000, 50_000, synced=False)
+    (frame,) = frames_of(FrameBuilder(50, 250), [Polled(49_000, [Decoded("a.x", 1.0, GOOD)])], now)
     assert (frame.sync, frame.t0, frame.mono) == (0, 4_000, 49_000)
 
 
 def test_a_frame_is_closed_when_it_is_full_or_its_first_reading_is_old() -> None:
     builder = FrameBuilder(readings_max=2, age_max_ms=250)
     assert builder.take(NOW, "b1") is None
-    assert not builder.add(Reading(1_000, "a.x", 1.0, GOOD))
+    assert builder.add(Polled(1_000, [Decoded("a.x", 1.0, GOOD)])) is None
+    assert not builder.is_full()
     assert builder.due_ms() == 1_250
-    assert builder.add(Reading(1_100, "a.x", 2.0, GOOD))
-    taken = builder.take(NOW, "b1")
-    assert taken is not None
-    assert taken[1] == 2
+    third = Decoded("a.x", 3.0, GOOD)
+    assert builder.add(Polled(1_100, [Decoded("a.x", 2.0, GOOD), third])) == Polled(1_100, [third])
+    assert builder.is_full()
+    assert closed(builder).x == [1.0, 2.0]
     assert builder.due_ms() is None
+    assert builder.take(NOW, "b1") is None
 
 
 def test_decisions_become_events_at_their_own_time() -> None:
@@ -150,11 +177,10 @@ def test_a_memory_that_cannot_be_read_is_counted_anew() -> None:
 
 
 def test_a_frame_is_closed_before_it_is_too_long_for_the_protocol() -> None:
-    builder, largest = FrameBuilder(1_000, 1_000), 0
-    for k in range(5_000):
-        reading = Reading(k, f"{'x' * 31}.{k % 900:031}", -1.2345678901234567e-300 * (k + 1), Quality.SUBSTITUTED)
-        if builder.add(reading):
-            taken = builder.take(NOW, "b" * 16)
-            assert taken is not None
-            largest = max(largest, len(numbered(taken[0])))
-    assert 40_000 < largest <= FRAME_BYTES_MAX
+    longest = [
+        Decoded(f"{'x' * 31}.{k % 900:032}", -1.2345678901234567e-300 * (k + 1), Quality.SUBSTITUTED)
+        for k in range(5_000)
+    ]
+    polls = [Polled(k, longest[k : k + 125]) for k in range(0, len(longest), 125)]
+    sizes = [len(numbered(frame)) for frame in frames_of(FrameBuilder(1_000, 1_000), polls)]
+    assert 40_000 < max(sizes) <= FRAME_BYTES_MAX

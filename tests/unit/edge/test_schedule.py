@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.bus.schedule import GARBLED_MAX, GRID_S, PARK_MAX_S, Job, Schedule
+from edge_agent.bus.schedule import GARBLED_MAX, GRID_MAX_S, GRID_MIN_S, GRIDS_A_PERIOD, PARK_MAX_S, Job, Schedule
 
 
 def run(schedule: Schedule, start_s: float, end_s: float) -> list[tuple[float, Job]]:
@@ -22,24 +22,24 @@ def run(schedule: Schedule, start_s: float, end_s: float) -> list[tuple[float, J
 
 
 def test_equal_periods_are_spread_evenly() -> None:
-    jobs = [Job(f"s{k}", 1.0) for k in range(5)]
+    jobs = [Job(f"s{k}", 1.0) for k in range(4)]
     taken = run(Schedule(jobs, 100.0), 100.0, 101.0)
     assert [(round(t - 100.0, 6), job.device) for t, job in taken] == [
         (0.0, "s0"),
-        (0.2, "s1"),
-        (0.4, "s2"),
-        (0.6, "s3"),
-        (0.8, "s4"),
+        (0.25, "s1"),
+        (0.5, "s2"),
+        (0.75, "s3"),
     ]
 
 
-@given(st.integers(1, 100))
-def test_many_devices_share_the_moments_of_the_grid_evenly(devices: int) -> None:
-    taken = run(Schedule([Job(f"s{k}", 1.0) for k in range(devices)], 0.0), 0.0, 1.0)
+@given(st.integers(1, 100), st.sampled_from([(0.2, GRID_MIN_S), (1.0, 1.0 / GRIDS_A_PERIOD), (5.0, GRID_MAX_S)]))
+def test_many_devices_share_the_moments_of_the_grid_evenly(devices: int, period_and_grid: tuple[float, float]) -> None:
+    period_s, grid_s = period_and_grid
+    taken = run(Schedule([Job(f"s{k}", period_s) for k in range(devices)], 0.0), 0.0, period_s)
     counts = Counter(round(t, 6) for t, _ in taken)
     assert sum(counts.values()) == devices
-    assert all(round(t / GRID_S, 6).is_integer() for t in counts)
-    assert max(counts.values()) <= devices / 10 + 1
+    assert all(round(t / grid_s, 6).is_integer() for t in counts)
+    assert max(counts.values()) <= devices * grid_s / period_s + 1
 
 
 @given(st.lists(st.sampled_from([0.2, 0.5, 1.0, 5.0]), min_size=1, max_size=8))
