@@ -55,6 +55,8 @@ from platform_api.stock.source_routes import router as sources_router
 from platform_api.telemetry.routes import router as telemetry_router
 from platform_api.tenancy import routes as tenancy_routes
 from platform_api.tenancy.admin_routes import router as administration_router
+from platform_api.tenancy.oidc import Client
+from platform_api.tenancy.oidc_routes import router as oidc_router
 from platform_api.tenancy.service import identify_with
 from platform_api.webhooks.routes import router as webhooks_router
 
@@ -100,6 +102,8 @@ def create_app(settings: Settings) -> FastAPI:
     secret = settings.secret.get_secret_value()
     pool = db.make_pool(dsn, settings.pool_max)
     hub_pool = db.make_pool(dsn, HUB_POOL_MAX)
+    provider = settings.provider()
+    oidc = None if provider is None else Client(provider)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -117,6 +121,8 @@ def create_app(settings: Settings) -> FastAPI:
                     await task
             await asyncio.to_thread(pool.close)
             await asyncio.to_thread(hub_pool.close)
+            if oidc is not None:
+                oidc.close()
 
     app = FastAPI(
         title="ShelfPulse",
@@ -133,6 +139,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.secret = secret
     app.state.identify = identify_with(secret)
     app.state.limits = Limits()
+    app.state.oidc = oidc
     app.state.provisioning = settings.provisioning()
     app.state.webhook_loopback = settings.webhook_loopback
     errors.install(app)
@@ -150,6 +157,7 @@ HUB_POOL_MAX: Final = 4
 def _mount(app: FastAPI) -> None:
     app.include_router(health.router)
     app.include_router(tenancy_routes.open_router)
+    app.include_router(oidc_router)
     app.include_router(redeem_router)
     app.include_router(carriers_open_router)
     app.include_router(page_routes.open_router)

@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.errors import UserError
 from platform_api.kit.provisioning import Provisioning
+from platform_api.tenancy.oidc import CALLBACK_PATH, Provider, is_protected
 
 SECRET_MIN_CHARS = 32
 
@@ -19,7 +20,8 @@ class Settings(BaseSettings):
     ``gateway_broker_url`` is where gateways find the broker (without user and password), ``gateway_ca_file`` the PEM of
     the authority that they shall believe and ``gateway_update_key_file`` the public key of updates: told when a claim
     code is redeemed. Without the first no code can be. ``webhook_loopback`` lets webhooks go to this machine, and over
-    plain HTTP: for trials.
+    plain HTTP: for trials. ``oidc_issuer`` names the provider of identities by which people of ``oidc_tenant`` log in,
+    ``oidc_name`` is what the button calls it, ``public_url`` is where browsers find this platform.
     """
 
     model_config = SettingsConfigDict(env_prefix="SHELFPULSE_", frozen=True)
@@ -34,6 +36,31 @@ class Settings(BaseSettings):
     gateway_ca_file: Path | None = None
     gateway_update_key_file: Path | None = None
     webhook_loopback: bool = False
+    public_url: str = Field(default="", pattern=r"^(https?://[^/?#@\s]+)?$")
+    oidc_issuer: str = Field(default="", pattern=r"^(https?://[^?#@\s]+)?$")
+    oidc_client_id: str = ""
+    oidc_client_secret: SecretStr = SecretStr("")
+    oidc_tenant: str = ""
+    oidc_name: str = Field(default="OpenID", min_length=1, max_length=40)
+
+    def provider(self) -> Provider | None:
+        """The provider of identities, None when none is named. Raises UserError when half of it is told."""
+        needed = ("oidc_issuer", "oidc_client_id", "oidc_tenant", "public_url")
+        if not self.oidc_issuer:
+            return None
+        if missing := [f"SHELFPULSE_{name.upper()}" for name in needed if not getattr(self, name)]:
+            raise UserError(f"log-in by OIDC also needs {', '.join(missing)}", "or unset SHELFPULSE_OIDC_ISSUER")
+        for name in ("oidc_issuer", "public_url"):
+            if not is_protected(getattr(self, name)):
+                raise UserError(f"SHELFPULSE_{name.upper()} must be HTTPS", "only on this machine it may be HTTP")
+        return Provider(
+            issuer=self.oidc_issuer,
+            client_id=self.oidc_client_id,
+            client_secret=self.oidc_client_secret.get_secret_value(),
+            tenant_id=self.oidc_tenant,
+            name=self.oidc_name,
+            redirect_uri=self.public_url + CALLBACK_PATH,
+        )
 
     def provisioning(self) -> Provisioning:
         """What gateways are told. Raises UserError for a file that cannot be read."""

@@ -19,6 +19,9 @@ REQUESTS_PER_S: Final = 50.0
 REQUESTS_BURST: Final = 200
 LOGINS_PER_S: Final = 0.2
 LOGINS_BURST: Final = 10
+FEDERATED_PER_S: Final = 2.0
+"""Log-ins by a provider of identities: nothing can be guessed there, and a company shares one address."""
+FEDERATED_BURST: Final = 60
 REDEEMS_PER_S: Final = 0.2
 REDEEMS_BURST: Final = 10
 ALL_REDEEMS_PER_S: Final = 20.0
@@ -67,6 +70,7 @@ class Limits:
     def __init__(self) -> None:
         self._requests = Bucket(REQUESTS_PER_S, REQUESTS_BURST)
         self._logins = Bucket(LOGINS_PER_S, LOGINS_BURST)
+        self._federated = Bucket(FEDERATED_PER_S, FEDERATED_BURST)
         self._redeems = Bucket(REDEEMS_PER_S, REDEEMS_BURST)
         self._all_redeems = Bucket(ALL_REDEEMS_PER_S, ALL_REDEEMS_BURST)
 
@@ -83,6 +87,10 @@ class Limits:
     def take_login(self, login: str, address: str) -> None:
         """Count an attempt to log in, for its login name and for its address. Raises ApiError (429)."""
         _refuse(max(self._logins.take(f"login {login.lower()}"), self._logins.take(f"address {address}")))
+
+    def take_federated(self, address: str) -> None:
+        """Count a log-in that leaves for a provider of identities. Raises ApiError (429)."""
+        _refuse(self._federated.take(address))
 
     def take_redeem(self, address: str) -> None:
         """Count an attempt to redeem a claim code, for its address and for all. Raises ApiError (429)."""

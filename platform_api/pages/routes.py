@@ -17,6 +17,8 @@ from platform_api.pages.chart import read_chart
 from platform_api.pages.rendering import LANGUAGE_COOKIE, LANGUAGE_COOKIE_AGE_S, locale_of, render
 from platform_api.pages.texts import LANGUAGES, script_texts
 from platform_api.tenancy import service as tenancy
+from platform_api.tenancy.oidc import Client
+from platform_api.tenancy.oidc_routes import FAULTS as OIDC_FAULTS
 from platform_api.tenancy.routes import Secret, count_login
 from platform_api.tenancy.sessions import set_cookies
 
@@ -24,17 +26,18 @@ open_router = APIRouter(include_in_schema=False)
 router = APIRouter(include_in_schema=False)
 
 Language = Annotated[str | None, Query(alias="lang", max_length=8)]
+Fault = Annotated[str, Query(max_length=32)]
 LoginField = Annotated[str, Form(max_length=200)]
 PasswordField = Annotated[str, Form(max_length=200)]
 Identifier = Annotated[str, Path(pattern=IDENTIFIER_PATTERN)]
 
 
 @open_router.get("/login")
-def show_login(request: Request, language: Language = None) -> Response:
-    """The form to log in."""
+def show_login(request: Request, language: Language = None, fault: Fault = "") -> Response:
+    """The form to log in, or why a log-in by a provider of identities has failed."""
     if language in LANGUAGES:
         return _switch(language, "/login")
-    return _login_form(request)
+    return _login_form(request, fault=fault if fault in OIDC_FAULTS else "")
 
 
 @open_router.post("/login")
@@ -98,7 +101,9 @@ def read_openapi(request: Request) -> JSONResponse:
 def _login_form(
     request: Request, *, login: str = "", fault: str = "", status: HTTPStatus = HTTPStatus.OK
 ) -> HTMLResponse:
-    return render("login.html", locale_of(request), {"login": login[:64], "fault": fault}, status=status)
+    oidc = cast("Client | None", request.app.state.oidc)
+    context = {"login": login[:64], "fault": fault, "provider": "" if oidc is None else oidc.provider.name}
+    return render("login.html", locale_of(request), context, status=status)
 
 
 def _switch(language: str, back_to: str) -> RedirectResponse:

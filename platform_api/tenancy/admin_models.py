@@ -86,7 +86,11 @@ class UserRequest(BaseModel):
 
 
 class NewUser(BaseModel):
-    """A new user; ``password`` is told to them by whoever makes them."""
+    """A new user; ``password`` is told to them by whoever makes them.
+
+    Without one they log in by the tenant's provider of identities, which knows their login as their address, or only
+    API keys act for them.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -104,7 +108,7 @@ class NewUser(BaseModel):
     )
 
     login: Annotated[str, StringConstraints(pattern=LOGIN_PATTERN)]
-    password: SecretStr = Field(min_length=PASSWORD_MIN_CHARS, max_length=PASSWORD_MAX_CHARS)
+    password: SecretStr | None = Field(default=None, min_length=PASSWORD_MIN_CHARS, max_length=PASSWORD_MAX_CHARS)
     role: Role
     org: OrgId | None = None
     name: Shown

@@ -25,7 +25,7 @@ from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.quotas import Quota, check_quota
 from platform_api.tenancy import admin_queries as queries
-from platform_api.tenancy import service
+from platform_api.tenancy import oidc_queries, service
 from platform_api.tenancy.admin_models import (
     ApiKeyShown,
     AuditEntry,
@@ -136,6 +136,19 @@ def update_user(
     return _answer(_one_user(tx, queries.USER, caller, user_id), response)
 
 
+@router.post("/v1/users/{user_id}:unlink", summary="Forget whom a provider means", responses=NOT_FOUND_RESPONSE)
+def unlink_user(user_id: UUID, caller: Head, tx: Tx, response: Response) -> User:
+    """Forget which identity of a provider the user is; their address decides again, and their sessions end.
+
+    For an address that was given to somebody else. Doing it again changes nothing, so there is no version to name.
+    """
+    row = _one_user(tx, queries.USER_FOR_UPDATE, caller, user_id)
+    place = {"tenant_id": caller.tenant_id, "user_id": user_id}
+    tx.execute(oidc_queries.UNLINK, place)
+    tx.execute(queries.END_SESSIONS, place)
+    return _answer(row, response)
+
+
 @router.get("/v1/api-keys", summary="List API keys")
 def list_keys(caller: Auditor, tx: Tx, page: Paging) -> Listing[ApiKeyShown]:
     """API keys without their secrets, the newest first."""
@@ -219,7 +232,7 @@ def _create_user(tx: Connection, caller: Principal, body: NewUser) -> Made:
             tx,
             tenant_id=caller.tenant_id,
             login=body.login,
-            password=body.password.get_secret_value(),
+            password=None if body.password is None else body.password.get_secret_value(),
             role=body.role,
             name=body.name,
             org_id=body.org,

@@ -46,7 +46,7 @@ def create_user(  # noqa: PLR0913  # keyword-only, one a column
     *,
     tenant_id: str,
     login: str,
-    password: str,
+    password: str | None,
     role: Role | str,
     name: str = "",
     org_id: str | None = None,
@@ -54,13 +54,14 @@ def create_user(  # noqa: PLR0913  # keyword-only, one a column
 ) -> UUID:
     """Make a user who can log in, and return their id.
 
-    ``login`` is unique over all tenants. Raises UserError for a bad login, password or role, an unknown tenant or
-    organisation, and a login that is taken.
+    ``login`` is unique over all tenants. Without a password they come by the tenant's provider of identities, where
+    their login is the address that it knows, or API keys act for them. Raises UserError for a bad login, password or
+    role, an unknown tenant or organisation, and a login that is taken.
     """
     if not is_login(login):
         msg = f"{login!r} cannot be a login name"
         raise UserError(msg, "2 to 64 letters, digits and . _ @ + -")
-    if (fault := password_fault(password)) is not None:
+    if password is not None and (fault := password_fault(password)) is not None:
         raise UserError(fault)
     try:
         known_role = Role(role)
@@ -82,7 +83,7 @@ def create_user(  # noqa: PLR0913  # keyword-only, one a column
                     "login": login,
                     "name": name or login,
                     "role": known_role,
-                    "password_hash": _hasher.hash(password),
+                    "password_hash": None if password is None else _hasher.hash(password),
                     "locale": locale,
                 },
             )
@@ -144,7 +145,7 @@ class Session:
 def check_password(tx: Connection, login: str, password: str) -> UUID | None:
     """Id of the user whose login and password these are, else None."""
     row = tx.execute(queries.IDENTITY, {"user_id": None, "login": login}).fetchone() if is_login(login) else None
-    if row is None:
+    if row is None or row["password_hash"] is None:
         _hasher.verify(password, _decoy_hash())
         return None
     matches, renewed = _hasher.verify_and_update(password, row["password_hash"])

@@ -136,6 +136,7 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "GET /v1/users/{user_id}": AUDITORS,
     "POST /v1/users": HQ,
     "PUT /v1/users/{user_id}": HQ,
+    "POST /v1/users/{user_id}:unlink": HQ,
     "GET /v1/api-keys": AUDITORS,
     "POST /v1/api-keys": HQ,
     "POST /v1/api-keys/{key_id}:revoke": HQ,

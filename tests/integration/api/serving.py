@@ -15,10 +15,10 @@ from tests.integration.api.world import SECRET
 BROKER_URL: Final = "mqtts://broker.example:8883"
 
 
-def settings_for(dsn: str) -> Settings:
+def settings_for(dsn: str, **more: str) -> Settings:
     """Settings of an API under test."""
     return Settings.model_validate(
-        {"dsn": dsn, "secret": SECRET, "gateway_broker_url": BROKER_URL, "webhook_loopback": True}
+        {"dsn": dsn, "secret": SECRET, "gateway_broker_url": BROKER_URL, "webhook_loopback": True, **more}
     )
 
 

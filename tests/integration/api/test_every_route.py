@@ -20,6 +20,8 @@ OPEN = {
     ("GET", "/healthz"),
     ("GET", "/login"),
     ("POST", "/login"),
+    ("GET", "/login/oidc"),
+    ("GET", "/login/oidc/callback"),
     ("POST", "/v1/auth/token"),
     ("POST", "/v1/claims:redeem"),
     ("POST", "/v1/carrier-events/{tenant}/{carrier}"),
