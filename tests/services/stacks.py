@@ -93,15 +93,18 @@ def state_directory() -> Iterator[Path]:
 
 
 @contextmanager
-def run_stack(state: Path, *options: str) -> Iterator[RunningStack]:
-    """Start a stack and wait until it is there; afterwards stop it with SIGTERM, and see that nothing is left."""
+def run_stack(state: Path, *options: str, dsn: str = "") -> Iterator[RunningStack]:
+    """Start a stack and wait until it is there; afterwards stop it with SIGTERM, and see that nothing is left.
+
+    ``dsn``: of an empty database that it shall use instead of a PostgreSQL of its own.
+    """
     output = state / "up.out"
     with output.open("wb") as stream:
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.cli", "up", *options],
             stdout=stream,
             stderr=subprocess.STDOUT,
-            env=environment(state),
+            env=environment(state) | ({"SHELFPULSE_DSN": dsn} if dsn else {}),
         )
     stack = RunningStack(state, process, output)
     try:

@@ -17,13 +17,15 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n Sun Li"
 PHOTO = b"\xff\xd8\xff\xe0 a van at the door"
 
 
-def test_a_low_shelf_becomes_an_order_a_delivery_and_a_refill_on_which_all_books_agree(tmp_path: Path) -> None:
+def test_a_low_shelf_becomes_an_order_a_delivery_and_a_refill_on_which_all_books_agree(
+    tmp_path: Path, database: str
+) -> None:
     shelf, items = Shelf(1), [10, 0, 0, 0]
     with (
         state_directory() as state,
         noisy(shelf, items),
         shelf_server(shelf) as port,
-        run_stack(state) as stack,
+        run_stack(state, dsn=database) as stack,
     ):
         config = configure(tmp_path, port, stack.info.device_mqtt_url)
         channel = open_channel(stack, tmp_path / "slots.csv")

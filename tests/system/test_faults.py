@@ -1,6 +1,5 @@
 """The run of ``shelfpulse bench faults``, small: whatever dies, nothing is lost and nothing is there twice."""
 
-import os
 import subprocess
 import sys
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 import pytest
 
 from stream.storage import Tier
-from tests.conformance.storage.conftest import SERVERS
 from tests.services.stacks import parse
+from tests.services.tiers import SERVERS, server_of
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
@@ -40,8 +39,5 @@ def test_a_stream_of_two_processes_whose_members_die_stores_everything_once() ->
 
 @pytest.mark.parametrize("tier", list(SERVERS), ids=str)
 def test_a_load_over_which_stream_and_broker_die_is_there_once_on_timescale(tier: Tier) -> None:
-    server = os.environ.get(SERVERS[tier])
-    if not server:
-        pytest.skip(f"{SERVERS[tier]} is not set")
-    told = run("--kills", "3", "--seed", "13", "--dsn", server)
+    told = run("--kills", "3", "--seed", "13", "--dsn", server_of(tier))
     assert (told["missing"], told["duplicates"], told["verified"], told["tier"]) == (0, 0, True, tier)

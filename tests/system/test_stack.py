@@ -15,8 +15,10 @@ from tests.services.stacks import children, environment, left_over, parse, run_s
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 
-def test_every_reading_is_there_once_although_stream_and_broker_were_killed_under_load(tmp_path: Path) -> None:
-    with state_directory() as state, run_stack(state) as stack:
+def test_every_reading_is_there_once_although_stream_and_broker_were_killed_under_load(
+    tmp_path: Path, database: str
+) -> None:
+    with state_directory() as state, run_stack(state, dsn=database) as stack:
         report, truth = tmp_path / "fleet.json", tmp_path / "truth.jsonl"
         load = stack.spawn(
             *("simulate", "fleet", "--gateways", "20", "--devices", "5", "--rate", "2000", "--seconds", "25"),

@@ -7,8 +7,8 @@ import pytest
 from contracts.errors import UserError
 from deploy.bench.compress import Plan, run_compress
 from stream.storage import Tier
-from tests.conformance.storage.conftest import SERVERS
 from tests.services.databases import Server
+from tests.services.tiers import SERVERS
 
 
 def test_readings_of_a_store_shrink_in_the_columnstore(tier: Tier, postgres_server: Server) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from deploy.local.ports import free_port
 from deploy.migrations import upgrade
-from tests.conformance.storage.conftest import new_database
 from tests.integration.stream.running import Device, Platform, connect_device
 from tests.services.brokers import BrokerHandle
 from tests.services.databases import clone
+from tests.services.tiers import new_database
 
 
 @pytest.fixture
