@@ -22,6 +22,7 @@ from platform_api.devices.claim_routes import router as claims_router
 from platform_api.devices.command_routes import router as commands_router
 from platform_api.devices.config_routes import router as configs_router
 from platform_api.devices.routes import router as devices_router
+from platform_api.document import Documented
 from platform_api.exports.routes import router as exports_router
 from platform_api.finance.routes import router as finance_router
 from platform_api.flows.order_routes import router as orders_router
@@ -110,6 +111,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.hub = Hub(reader(hub_pool))
         tasks = [asyncio.create_task(app.state.hub.run()), asyncio.create_task(listen(dsn, app.state.hub))]
         # Not waited for: the API answers 503 until the database is there, rather than refusing to start.
+        app.state.turns = db.Turns(settings.pool_max)
         pool.open(wait=False)
         hub_pool.open(wait=False)
         try:
@@ -124,7 +126,7 @@ def create_app(settings: Settings) -> FastAPI:
             if oidc is not None:
                 oidc.close()
 
-    app = FastAPI(
+    app = Documented(
         title="ShelfPulse",
         version=version("shelfpulse"),
         description=DESCRIPTION,

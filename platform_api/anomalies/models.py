@@ -17,6 +17,7 @@ from pydantic_core import CoreSchema
 
 from contracts.facts import AnomalyKind, AnomalyState
 from platform_api.anomalies.rules import Label
+from platform_api.kit.inputs import Input
 
 NOTE_MAX_CHARS = 1_000
 PLACES = ("series", "slot", "device", "gateway")
@@ -84,7 +85,7 @@ class Anomaly(BaseModel):
         return {key: value for key, value in written.items() if key not in PLACES or value is not None}
 
 
-class Labelling(BaseModel):
+class Labelling(Input):
     """What an anomaly really was; tells the detector of its place how strict to be."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"label": "expected"}]})
@@ -93,7 +94,7 @@ class Labelling(BaseModel):
     note: Annotated[str, StringConstraints(max_length=NOTE_MAX_CHARS)] | None = None
 
 
-class Decision(BaseModel):
+class Decision(Input):
     """What a person adds to a decision. ``label`` says whether it was a true anomaly, a false one, or expected."""
 
     model_config = ConfigDict(

@@ -2,26 +2,28 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from contracts.ids import IDENTIFIER_PATTERN
 from platform_api.catalogue.pricing import UNIT, Level
 from platform_api.kit.gtin import has_check_digit
+from platform_api.kit.inputs import Input
 from platform_api.kit.money import AMOUNT_MAX_MINOR, BASIS_POINTS, Currency, MoneyText
+from platform_api.kit.times import Instant
 
 UNITS_MAX = 100_000
 PACKS_MAX = 20
 ITEMS_MAX = 500
 
 Named = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
-Sku = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00/?#%]+$")]
+Sku = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00/?#%:]+$")]
 Uom = Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
 Gtin = Annotated[str, StringConstraints(pattern=r"^(\d{8}|\d{12,14})?$")]
 ListId = Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
 OrgId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
 
 
-class Pack(BaseModel):
+class Pack(Input):
     """A pack of so many units, with its own GTIN ('' when it has none)."""
 
     model_config = ConfigDict(extra="forbid")
@@ -39,7 +41,7 @@ class Pack(BaseModel):
         return self
 
 
-class SkuRequest(BaseModel):
+class SkuRequest(Input):
     """An article as it shall be. ``unit_weight_g`` is what a shelf counts by."""
 
     model_config = ConfigDict(
@@ -122,7 +124,7 @@ class SkuShown(BaseModel):
     version: int
 
 
-class PriceItem(BaseModel):
+class PriceItem(Input):
     """The price of one pack ``uom`` of a SKU from ``min_qty`` packs on, valid from … to (null: without an end)."""
 
     model_config = ConfigDict(extra="forbid")
@@ -131,8 +133,8 @@ class PriceItem(BaseModel):
     uom: Uom = UNIT
     min_qty: Annotated[int, Field(ge=1, le=UNITS_MAX)] = 1
     price: MoneyText
-    valid_from: AwareDatetime | None = None
-    valid_to: AwareDatetime | None = None
+    valid_from: Instant | None = None
+    valid_to: Instant | None = None
 
     @model_validator(mode="after")
     def _checked(self) -> Self:
@@ -145,7 +147,7 @@ class PriceItem(BaseModel):
         return self
 
 
-class PriceListRequest(BaseModel):
+class PriceListRequest(Input):
     """A price list as it shall be. ``target`` is an organisation (special, org), a segment, or '' (default)."""
 
     model_config = ConfigDict(
@@ -223,7 +225,7 @@ class PriceListShown(BaseModel):
     items: list[PriceItem]
 
 
-class EntitlementRequest(BaseModel):
+class EntitlementRequest(Input):
     """What an organisation and those below it may order: SKU, or '*' for everything, and whether."""
 
     model_config = ConfigDict(

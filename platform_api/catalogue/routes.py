@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import psycopg
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -134,7 +135,7 @@ def _create(tx: Connection, caller: Principal, body: NewSku) -> Made:
     if tx.execute(queries.INSERT_SKU, {**place, **_values(body)}).fetchone() is None:
         raise ApiError(HTTPStatus.CONFLICT, f"there is a SKU {body.sku} already")
     _write_packs(tx, place, body)
-    return _sku(_one(tx, caller, body.sku)), {"Location": f"/v1/skus/{body.sku}", "ETag": etag(1)}
+    return _sku(_one(tx, caller, body.sku)), {"Location": f"/v1/skus/{quote(body.sku)}", "ETag": etag(1)}
 
 
 def _write_packs(tx: Connection, place: Mapping[str, object], body: SkuRequest) -> None:

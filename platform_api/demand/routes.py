@@ -12,10 +12,11 @@ from platform_api.kit.db import Tx
 from platform_api.kit.errors import COMMON_RESPONSES
 from platform_api.kit.filters import Name, SkuName
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.times import Day
 
 router = APIRouter(tags=["demand"], responses=COMMON_RESPONSES)
 
-Version = Annotated[date | None, Query(description="Made on this day; the newest unless told")]
+Version = Annotated[Day | None, Query(description="Made on this day; the newest unless told")]
 
 
 @router.get("/v1/forecasts", summary="List forecasts of demand")

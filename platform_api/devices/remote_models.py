@@ -12,6 +12,7 @@ from contracts.commands import CommandKind
 from contracts.provision import CODE_PATTERN, MACHINE_PATTERN
 from platform_api.devices import rules
 from platform_api.devices.rules import ClaimState
+from platform_api.kit.inputs import Input
 
 # The contract's patterns are for Python's re; pydantic's engine has no \Z, and its $ is the very end.
 _CODE = CODE_PATTERN.removesuffix(r"\Z") + "$"
@@ -29,7 +30,7 @@ _CLAIM: JsonDict = {
 }
 
 
-class InvitationRequest(BaseModel):
+class InvitationRequest(Input):
     """How long the code may be redeemed."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"expires_in_s": 86_400}]})
@@ -129,7 +130,7 @@ class CommandState(StrEnum):
     EXPIRED = "expired"
 
 
-class CommandRequest(BaseModel):
+class CommandRequest(Input):
     """What a gateway shall do, once, unless it hears of it too late."""
 
     model_config = ConfigDict(
@@ -192,7 +193,7 @@ class ConfigState(StrEnum):
     SUPERSEDED = "superseded"
 
 
-class ConfigRequest(BaseModel):
+class ConfigRequest(Input):
     """The whole configuration that a gateway shall have: tables as in ``edge.toml``, but who it is."""
 
     model_config = ConfigDict(

@@ -7,13 +7,14 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 from platform_api.finance.service import EntryKind
+from platform_api.kit.inputs import Input
 from platform_api.kit.money import MoneyText
 
 Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
 
 
-class CreditRequest(BaseModel):
+class CreditRequest(Input):
     """How far a dealer may owe. ``auto_approve``: orders within the credit need nobody's approval."""
 
     model_config = ConfigDict(
@@ -64,7 +65,7 @@ class CreditAccount(BaseModel):
     version: int
 
 
-class PaymentRequest(BaseModel):
+class PaymentRequest(Input):
     """Money that came in: for what is owed, or ahead (``deposit``). ``reference`` names it at the bank, once."""
 
     model_config = ConfigDict(

@@ -2,13 +2,14 @@
 
 import re
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Header
 
 from platform_api.kit.errors import ApiError
 
-_ETAG = re.compile(r'^"([0-9]{1,9})"$')
+ETAG_PATTERN: Final = r'^"([0-9]{1,9})"$'
+_ETAG: Final = re.compile(ETAG_PATTERN)
 
 
 def etag(version: int) -> str:
@@ -17,7 +18,10 @@ def etag(version: int) -> str:
 
 
 def expected_version(
-    if_match: Annotated[str | None, Header(description='The ETag last seen, for instance `"1"`', max_length=64)] = None,
+    if_match: Annotated[
+        str | None,
+        Header(description='The ETag last seen, for instance `"1"`', json_schema_extra={"pattern": ETAG_PATTERN}),
+    ] = None,
 ) -> int:
     """Version that the client has seen. Raises ApiError: 428 when it does not say, 412 for a tag not of ours."""
     if if_match is None:

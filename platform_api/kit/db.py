@@ -1,12 +1,15 @@
 """One pool a process, one transaction a request, one tenant a transaction."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, cast
 
+import anyio
 import psycopg
 from fastapi import Depends, Request
+from fastapi.concurrency import contextmanager_in_threadpool
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
 POOL_WAIT_S: Final = 2.0
 """A request that cannot have a connection in this time is answered 503 rather than queued."""
@@ -54,10 +57,38 @@ def enter_tenant(tx: psycopg.Connection[Any], tenant_id: str) -> None:
     tx.execute(ENTER_TENANT, {"tenant_id": tenant_id})
 
 
-def transaction(request: Request) -> Iterator[Connection]:
+class Turns:
+    """Who waits for a connection waits here, in the event loop.
+
+    In the pool it would wait in a worker thread, of which there are forty: were all of them to wait, then those who
+    have a connection could not go on to give it back.
+    """
+
+    def __init__(self, size_max: int) -> None:
+        self._free = anyio.Semaphore(size_max)
+
+    @asynccontextmanager
+    async def take(self) -> AsyncIterator[None]:
+        """A turn. Raises PoolTimeout after POOL_WAIT_S, TooManyRequests when POOL_QUEUE_MAX wait already."""
+        if self._free.statistics().tasks_waiting >= POOL_QUEUE_MAX:
+            message = f"{POOL_QUEUE_MAX} requests wait for a connection already"
+            raise TooManyRequests(message)
+        with anyio.move_on_after(POOL_WAIT_S) as patience:
+            await self._free.acquire()
+        if patience.cancelled_caught:
+            message = f"no connection within {POOL_WAIT_S} s"
+            raise PoolTimeout(message)
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+async def transaction(request: Request) -> AsyncIterator[Connection]:
     """The request's transaction: committed before the response is sent, rolled back when the route raises."""
     pool = cast("Pool", request.app.state.pool)
-    with pool.connection() as connection:
+    turns = cast("Turns", request.app.state.turns)
+    async with turns.take(), contextmanager_in_threadpool(pool.connection()) as connection:
         yield connection
 
 

@@ -13,6 +13,8 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
+from platform_api.kit.paths import allowed_methods
+
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 2
 
@@ -142,10 +144,14 @@ def install(app: FastAPI) -> None:
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the input is not valid", errors=found)
 
     @app.exception_handler(HTTPException)
-    async def on_http_error(_: Request, error: HTTPException) -> Response:
+    async def on_http_error(request: Request, error: HTTPException) -> Response:
         status = HTTPStatus(error.status_code)
         detail = str(error.detail)
-        return problem(status, "" if detail == status.phrase else detail, headers=error.headers)
+        headers = dict(error.headers or {})
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            # The framework names those of the first route at the path alone.
+            headers["Allow"] = allowed_methods(request)
+        return problem(status, "" if detail == status.phrase else detail, headers=headers)
 
     @app.exception_handler(psycopg.DataError)
     async def on_data_error(_: Request, error: psycopg.DataError) -> Response:
@@ -155,6 +161,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(psycopg_pool.PoolTimeout)
     @app.exception_handler(psycopg_pool.TooManyRequests)
     @app.exception_handler(psycopg.OperationalError)
+    @app.exception_handler(psycopg.errors.IdleInTransactionSessionTimeout)
     async def on_unavailable(_: Request, error: Exception) -> Response:
         _log.warning("database_unavailable", error=type(error).__name__, detail=str(error)[:200])
         return problem(

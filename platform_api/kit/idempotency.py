@@ -50,7 +50,9 @@ class Once:
         tx: Tx,
         key: Annotated[
             str | None,
-            Header(alias="Idempotency-Key", max_length=200, description="Any text of yours, new for each new thing"),
+            Header(
+                alias="Idempotency-Key", pattern=KEY_PATTERN, description="Any text of yours, new for each new thing"
+            ),
         ] = None,
     ) -> None:
         if key is None or not key:

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+
+from platform_api.kit.inputs import Input
 
 AMOUNT_MAX_MINOR: Final = 10**15
 """Sums of thousands of such amounts fit a bigint."""
@@ -36,7 +38,7 @@ class Money:
     currency: str
 
 
-class MoneyText(BaseModel):
+class MoneyText(Input):
     """Money as JSON shows it: a decimal text with as many places as the currency has."""
 
     model_config = ConfigDict(

@@ -4,9 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints
 
 from contracts.ids import IDENTIFIER_PATTERN
+from platform_api.kit.inputs import Input
+from platform_api.kit.times import Instant
 from platform_api.logistics.proofs import media_type_of
 from platform_api.logistics.rules import ShelfVerdict, ShipmentState
 
@@ -30,7 +32,7 @@ Signature = Annotated[Base64Bytes, Field(max_length=SIGNATURE_MAX_BYTES), AfterV
 Photo = Annotated[Base64Bytes, Field(max_length=PHOTO_MAX_BYTES), AfterValidator(_picture)]
 
 
-class NewCarrier(BaseModel):
+class NewCarrier(Input):
     """A carrier: ``simulated`` moves by itself, ``webhook`` tells us what happens."""
 
     model_config = ConfigDict(
@@ -58,7 +60,7 @@ class MadeCarrier(Carrier):
     secret: str
 
 
-class ShipmentRequest(BaseModel):
+class ShipmentRequest(Input):
     """What shall leave: units by line number, all that is held unless given."""
 
     model_config = ConfigDict(
@@ -68,7 +70,7 @@ class ShipmentRequest(BaseModel):
     carrier: CarrierId
     tracking_no: TrackingNo = ""
     units: Annotated[dict[int, Units], Field(max_length=100)] | None = None
-    eta: AwareDatetime | None = None
+    eta: Instant | None = None
 
 
 class ProofRequest(BaseModel):
@@ -85,7 +87,7 @@ class ProofRequest(BaseModel):
     )
 
     signer: Annotated[Text, StringConstraints(min_length=2)]
-    at: AwareDatetime
+    at: Instant
     accepted: Annotated[dict[int, Units], Field(max_length=100)] | None = None
     lat: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)] | None = None
     lon: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)] | None = None
@@ -135,8 +137,8 @@ class CarrierEvent(BaseModel):
     state: ShipmentState
     place: Text = ""
     note: Text = ""
-    at: AwareDatetime
-    eta: AwareDatetime | None = None
+    at: Instant
+    eta: Instant | None = None
 
 
 class Proof(BaseModel):

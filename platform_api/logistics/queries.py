@@ -19,8 +19,8 @@ KEY_OF = "SELECT auth_carrier(%(tenant_id)s, %(carrier)s) AS secret"
 _SHIPMENT = """
 SELECT s.shipment_id, s.order_id, s.org_id, s.ship_from, s.ship_to, s.carrier_id, s.tracking_no, s.state,
        s.shelf_verdict, s.shelf_seen, s.dispatched_at, s.eta, s.delivered_at, s.version,
-       (SELECT jsonb_agg(jsonb_build_object('line', l.line_no, 'sku', l.sku, 'units', l.units, 'accepted', l.accepted)
-                         ORDER BY l.line_no)
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('line', l.line_no, 'sku', l.sku, 'units', l.units,
+                                                     'accepted', l.accepted) ORDER BY l.line_no), '[]')
         FROM shipment_line l WHERE l.tenant_id = s.tenant_id AND l.shipment_id = s.shipment_id) AS lines
 FROM shipment s
 WHERE s.tenant_id = %(tenant_id)s AND (%(orgs)s::text[] IS NULL OR s.org_id = ANY(%(orgs)s))

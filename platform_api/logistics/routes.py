@@ -35,6 +35,9 @@ Row = Mapping[str, Any]
 Head = Annotated[Principal, Depends(require(Role.HQ))]
 TenantPath = Annotated[str, Path(pattern=IDENTIFIER_PATTERN, max_length=32)]
 CarrierPath = Annotated[str, Path(pattern=IDENTIFIER_PATTERN, max_length=32)]
+TAKEN_RESPONSE: dict[int | str, dict[str, Any]] = {
+    409: {**COMMON_RESPONSES[401], "description": "There is a carrier of this id already"}
+}
 HeaderText = Annotated[str, Header(max_length=1_000)]
 IMAGE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"image/jpeg": {}, "image/png": {}}, "description": "The picture"},
@@ -58,7 +61,7 @@ def list_carriers(caller: Caller, tx: Tx, page: Paging) -> Listing[Carrier]:
     )
 
 
-@router.post("/v1/carriers", summary="Add a carrier", status_code=201)
+@router.post("/v1/carriers", summary="Add a carrier", status_code=201, responses=TAKEN_RESPONSE)
 def create_carrier(body: NewCarrier, caller: Head, tx: Tx) -> MadeCarrier:
     """A carrier. Its secret is shown this once; it signs what it sends by Standard Webhooks."""
     secret = new_secret() if body.kind == "webhook" else ""

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from platform_api.kit.inputs import Input
 from platform_api.kit.money import Currency, MoneyText
 from platform_api.orders.rules import State
 
@@ -17,7 +18,7 @@ Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
 
 
-class LineRequest(BaseModel):
+class LineRequest(Input):
     """So many packs of a SKU."""
 
     model_config = ConfigDict(extra="forbid")
@@ -27,7 +28,7 @@ class LineRequest(BaseModel):
     packs: Annotated[int, Field(ge=1, le=PACKS_MAX)]
 
 
-class OrderRequest(BaseModel):
+class OrderRequest(Input):
     """An order as it shall be.
 
     ``org`` is who buys (the caller's own unless given), ``ship_to`` a store or warehouse of theirs, ``ship_from`` a
@@ -49,7 +50,7 @@ class OrderRequest(BaseModel):
     lines: Annotated[list[LineRequest], Field(min_length=1, max_length=LINES_MAX)]
 
 
-class ReasonRequest(BaseModel):
+class ReasonRequest(Input):
     """Why."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "agreed with finance"}]})
@@ -57,7 +58,7 @@ class ReasonRequest(BaseModel):
     reason: Annotated[Text, StringConstraints(min_length=3)]
 
 
-class DiscountRequest(BaseModel):
+class DiscountRequest(Input):
     """A share that is taken off, in basis points (100 are one per cent), and why."""
 
     model_config = ConfigDict(extra="forbid")
@@ -66,7 +67,7 @@ class DiscountRequest(BaseModel):
     reason: Annotated[Text, StringConstraints(min_length=3)]
 
 
-class DiscountsRequest(BaseModel):
+class DiscountsRequest(Input):
     """Discounts of an order, all of them: of the whole, and of lines by their number."""
 
     model_config = ConfigDict(

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from platform_api.kit.inputs import Input
 from platform_api.kit.money import MoneyText
 from platform_api.orders.models import LINES_MAX, Text
 from platform_api.orders.return_rules import ReturnState
@@ -16,7 +17,7 @@ UNITS_MAX = 100_000_000
 Reason = Annotated[Text, StringConstraints(min_length=3)]
 
 
-class ReturnRequest(BaseModel):
+class ReturnRequest(Input):
     """What shall come back, units by line number of the order, and why."""
 
     model_config = ConfigDict(
@@ -27,7 +28,7 @@ class ReturnRequest(BaseModel):
     units: Annotated[dict[int, Annotated[int, Field(ge=1, le=UNITS_MAX)]], Field(min_length=1, max_length=LINES_MAX)]
 
 
-class FateRequest(BaseModel):
+class FateRequest(Input):
     """Units of a line that came back: fit to be sold again, and not."""
 
     model_config = ConfigDict(extra="forbid")
@@ -36,7 +37,7 @@ class FateRequest(BaseModel):
     write_off: Annotated[int, Field(ge=0, le=UNITS_MAX)] = 0
 
 
-class ReceiveRequest(BaseModel):
+class ReceiveRequest(Input):
     """What came back, by line number; lines that are not named did not. All of it, to be restocked, unless given."""
 
     model_config = ConfigDict(

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contracts.facts import ProposalState
+from platform_api.kit.inputs import Input
 
 UNITS_MAX = 100_000
 
@@ -64,7 +65,7 @@ class Proposal(BaseModel):
     considered: list[dict[str, Any]] = []
 
 
-class PolicyRequest(BaseModel):
+class PolicyRequest(Input):
     """When a shelf is refilled, up to how much, and who decides: ``off``, ``suggest`` or ``auto``.
 
     Units of the SKU at the site, all of its slots together. ``auto`` orders by itself, at most once in ``cooldown_s``,

@@ -3,9 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from contracts.ids import IDENTIFIER_PATTERN
+from platform_api.kit.inputs import Input
+from platform_api.kit.times import Instant
 
 SALES_MAX: Final = 1_000
 """Lines of one request; below the limit of a body, with room for long names."""
@@ -24,7 +26,7 @@ _LINE: Final[dict[str, JsonValue]] = {
 }
 
 
-class NewPosSale(BaseModel):
+class NewPosSale(Input):
     """A line of a receipt. ``units`` is negative for a return; (site, receipt, line) names the line for ever."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_LINE]})
@@ -32,12 +34,12 @@ class NewPosSale(BaseModel):
     site: Annotated[str, Field(pattern=IDENTIFIER_PATTERN)]
     sku: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\u0000]*$")]
     units: Annotated[int, Field(ge=-UNITS_MAX, le=UNITS_MAX)]
-    sold_at: AwareDatetime
+    sold_at: Instant
     receipt: Receipt
     line: Annotated[int, Field(ge=0, le=LINE_MAX)]
 
 
-class NewPosSales(BaseModel):
+class NewPosSales(Input):
     """Lines of receipts, in any order."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"sales": [_LINE]}]})

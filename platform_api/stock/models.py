@@ -4,9 +4,11 @@ from datetime import date, datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from platform_api.kit.inputs import Input
 from platform_api.kit.money import MoneyText
+from platform_api.kit.times import Day, Instant
 from platform_api.stock.rules import MoveKind
 
 UNITS_MAX = 1_000_000
@@ -121,7 +123,7 @@ class Posted(BaseModel):
     move: UUID
 
 
-class ReceiptLine(BaseModel):
+class ReceiptLine(Input):
     """Units that arrive, what they cost in all, and their lot when the SKU is kept by lot."""
 
     model_config = ConfigDict(extra="forbid")
@@ -130,10 +132,10 @@ class ReceiptLine(BaseModel):
     units: Units
     cost: MoneyText | None = None
     lot: Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\x00]*$")] = ""
-    expires: date | None = None
+    expires: Day | None = None
 
 
-class Receipt(BaseModel):
+class Receipt(Input):
     """Goods from a supplier. ``due``: the expected receipt that this is."""
 
     model_config = ConfigDict(
@@ -158,12 +160,12 @@ class Receipt(BaseModel):
 
     to: Place
     lines: Annotated[list[ReceiptLine], Field(min_length=1, max_length=LINES_MAX)]
-    happened: AwareDatetime | None = None
+    happened: Instant | None = None
     reference: Text = ""
     due: UUID | None = None
 
 
-class Line(BaseModel):
+class Line(Input):
     """So many units of a SKU."""
 
     model_config = ConfigDict(extra="forbid")
@@ -172,7 +174,7 @@ class Line(BaseModel):
     units: Units
 
 
-class Transfer(BaseModel):
+class Transfer(Input):
     """Units that change places; lots that expire first go first."""
 
     model_config = ConfigDict(
@@ -199,7 +201,7 @@ class Transfer(BaseModel):
         return self
 
 
-class Adjustment(BaseModel):
+class Adjustment(Input):
     """A correction with its reason: ``units`` positive or negative; ``loss`` says that they are gone."""
 
     model_config = ConfigDict(
@@ -223,7 +225,7 @@ class Adjustment(BaseModel):
         return self
 
 
-class DueRequest(BaseModel):
+class DueRequest(Input):
     """Goods that a supplier has promised: they count for what can be promised from that day on."""
 
     model_config = ConfigDict(
@@ -236,7 +238,7 @@ class DueRequest(BaseModel):
     to: Place
     sku: Sku
     units: Units
-    due_at: AwareDatetime
+    due_at: Instant
     reference: Text = ""
 
 
@@ -256,7 +258,7 @@ class Lot(BaseModel):
     units: int
 
 
-class CountRequest(BaseModel):
+class CountRequest(Input):
     """A place to count; all that lies there by the books unless ``skus`` says which."""
 
     model_config = ConfigDict(
@@ -269,7 +271,7 @@ class CountRequest(BaseModel):
     skus: Annotated[list[Sku], Field(max_length=LINES_MAX)] = []
 
 
-class CountedLine(BaseModel):
+class CountedLine(Input):
     """What somebody counted."""
 
     model_config = ConfigDict(extra="forbid")
@@ -279,7 +281,7 @@ class CountedLine(BaseModel):
     reason: Text = ""
 
 
-class Counted(BaseModel):
+class Counted(Input):
     """What somebody counted so far."""
 
     model_config = ConfigDict(
@@ -357,12 +359,12 @@ class ReconCase(BaseModel):
     count: UUID | None
 
 
-class PeriodRequest(BaseModel):
+class PeriodRequest(Input):
     """A month to close, by any of its days."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"month": "2026-01-01"}]})
 
-    month: date
+    month: Day
 
 
 class Period(BaseModel):

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
 from platform_api.kit.auth import Caller
 from platform_api.kit.db import Tx
@@ -13,6 +12,7 @@ from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE
 from platform_api.kit.filters import Since, SkuName, Until, bounds
 from platform_api.kit.money import MoneyText
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.times import Instant
 from platform_api.stock import queries
 from platform_api.stock.models import Balance, Location, Lot, MoveEntry
 from platform_api.stock.parameters import require_place
@@ -40,7 +40,7 @@ def list_stock(
     page: Paging,
     location: LocationName = None,
     sku: SkuName = None,
-    until: Annotated[AwareDatetime | None, Query(alias="by", description="Count what is due by then")] = None,
+    until: Annotated[Instant | None, Query(alias="by", description="Count what is due by then")] = None,
 ) -> Listing[Balance]:
     """What each place holds, what of it is reserved, and what can be promised (ATP)."""
     last = page.after("stock", tuple[str, str]) or (None, None)

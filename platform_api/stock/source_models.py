@@ -3,10 +3,12 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
+
+from platform_api.kit.inputs import Input
 
 
-class SourceRequest(BaseModel):
+class SourceRequest(Input):
     """Who has the word: tills (``pos``), shelves (``telemetry``), or neither (``orders``)."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"source": "pos"}]})

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
 
 from contracts.metrics import unit_for
 from platform_api.kit.auth import Caller
@@ -14,6 +13,7 @@ from platform_api.kit.db import Connection, Tx, transaction
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found, unprocessable
 from platform_api.kit.filters import ChannelName, Name, Since, Until, bounds
 from platform_api.kit.paging import CursorText, Listing, Paging, encode_cursor, seen
+from platform_api.kit.times import Instant
 from platform_api.telemetry import queries, service
 from platform_api.telemetry.export import MEDIA_TYPES, Format, Wanted, export
 from platform_api.telemetry.models import DeclaredGap, Point, Readings
@@ -31,8 +31,8 @@ WithBad = Annotated[bool, Query(description="With readings of bad quality (raw o
 ExportSeries = Annotated[
     list[SeriesId] | None, Query(max_length=EXPORT_SERIES_MAX, description="Series to export; repeat it")
 ]
-ExportSince = Annotated[AwareDatetime, Query(alias="from", description="From this time on (RFC 3339)")]
-ExportUntil = Annotated[AwareDatetime, Query(alias="to", description="Before this time (RFC 3339)")]
+ExportSince = Annotated[Instant, Query(alias="from", description="From this time on (RFC 3339)")]
+ExportUntil = Annotated[Instant, Query(alias="to", description="Before this time (RFC 3339)")]
 StreamTx = Annotated[Connection, Depends(transaction, scope="request")]
 """Lives until the last byte was sent."""
 ExportPlace = Annotated[None, Depends(take_place, scope="request")]

@@ -4,9 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from platform_api.kit.auth import Role, Scope
+from platform_api.kit.inputs import Input
+from platform_api.kit.times import Instant
 from platform_api.tenancy.rules import LOGIN_PATTERN, PASSWORD_MAX_CHARS, PASSWORD_MIN_CHARS
 
 OrgId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -16,7 +18,7 @@ Segment = Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\x00]*$")
 Language = Literal["en", "zh"]
 
 
-class OrgRequest(BaseModel):
+class OrgRequest(Input):
     """An organisation as it shall be. ``segment`` names a group of dealers for price lists."""
 
     model_config = ConfigDict(
@@ -70,7 +72,7 @@ class Org(BaseModel):
     version: int
 
 
-class UserRequest(BaseModel):
+class UserRequest(Input):
     """A user as they shall be."""
 
     model_config = ConfigDict(
@@ -85,7 +87,7 @@ class UserRequest(BaseModel):
     disabled: bool = False
 
 
-class NewUser(BaseModel):
+class NewUser(Input):
     """A new user; ``password`` is told to them by whoever makes them.
 
     Without one they log in by the tenant's provider of identities, which knows their login as their address, or only
@@ -147,7 +149,7 @@ class User(BaseModel):
     version: int
 
 
-class NewKey(BaseModel):
+class NewKey(Input):
     """An API key that shall act for a user."""
 
     model_config = ConfigDict(
@@ -158,7 +160,7 @@ class NewKey(BaseModel):
     login: Annotated[str, StringConstraints(pattern=LOGIN_PATTERN)]
     name: Shown
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))] = list(Scope)
-    expires: AwareDatetime | None = None
+    expires: Instant | None = None
 
 
 class ApiKeyShown(BaseModel):

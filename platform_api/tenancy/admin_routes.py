@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import quote
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -221,7 +222,7 @@ def _create_org(tx: Connection, caller: Principal, body: NewOrg) -> Made:
     values = {"tenant_id": caller.tenant_id, "org_id": body.id, **body.model_dump(exclude={"id"})}
     if tx.execute(queries.INSERT_ORG, values).fetchone() is None:
         raise ApiError(HTTPStatus.CONFLICT, f"there is an organisation {body.id} already")
-    return Org(version=1, **body.model_dump()), {"Location": f"/v1/orgs/{body.id}", "ETag": etag(1)}
+    return Org(version=1, **body.model_dump()), {"Location": f"/v1/orgs/{quote(body.id)}", "ETag": etag(1)}
 
 
 def _create_user(tx: Connection, caller: Principal, body: NewUser) -> Made:

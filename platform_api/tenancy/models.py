@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from platform_api.kit.auth import Role
+from platform_api.kit.inputs import Input
 from platform_api.tenancy.rules import PASSWORD_MAX_CHARS
 
 Login = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
-class LoginRequest(BaseModel):
+class LoginRequest(Input):
     """Login name and password."""
 
     model_config = ConfigDict(

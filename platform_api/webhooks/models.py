@@ -4,9 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from platform_api.kit.destinations import URL_MAX_CHARS
+from platform_api.kit.inputs import Input
+from platform_api.kit.times import Instant
 from platform_api.webhooks.rules import EVENT_TYPES
 
 REPLAY_MAX = 10_000
@@ -27,7 +29,7 @@ Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
 DeliveryState = Literal["pending", "delivered", "failed"]
 
 
-class WebhookRequest(BaseModel):
+class WebhookRequest(Input):
     """A subscription as it shall be. ``events`` are types such as ``order.approved``; none means all of them."""
 
     model_config = ConfigDict(
@@ -113,7 +115,7 @@ class Delivery(BaseModel):
     delivered: datetime | None
 
 
-class ReplayRequest(BaseModel):
+class ReplayRequest(Input):
     """What shall be told again: events by id, or those of a time (from, and before)."""
 
     model_config = ConfigDict(
@@ -123,8 +125,8 @@ class ReplayRequest(BaseModel):
     )
 
     events: Annotated[list[UUID], Field(max_length=1_000)] = []
-    since: Annotated[AwareDatetime | None, Field(alias="from")] = None
-    until: Annotated[AwareDatetime | None, Field(alias="to")] = None
+    since: Annotated[Instant | None, Field(alias="from")] = None
+    until: Annotated[Instant | None, Field(alias="to")] = None
 
     @model_validator(mode="after")
     def _one_or_the_other(self) -> "ReplayRequest":
