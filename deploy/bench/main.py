@@ -11,6 +11,7 @@ from contracts import logs
 from deploy.bench.e2e import Plan, run_e2e
 
 if TYPE_CHECKING:
+    from deploy.bench.api import Result as ApiResult
     from deploy.bench.infer import Result as InferResult
     from deploy.bench.query import Result as QueryResult
 
@@ -78,6 +79,30 @@ def query(
     result = queries.run_query(plan, say=_say)
     _tell(result, _queries(result), as_json=as_json)
     if result.errors:
+        raise typer.Exit(INCOMPLETE_EXIT)
+
+
+@app.command()
+def api(  # noqa: PLR0913 - a command's options
+    *,
+    users: Annotated[int, typer.Option(min=1, max=1_000, help="People at once: three in four buy, one looks.")] = 100,
+    seconds: Annotated[float, typer.Option(min=5, help="Length of each of the two windows.")] = 30.0,
+    rate: Annotated[float, typer.Option(min=100, help="Readings a second beside them.")] = 10_000,
+    gateways: GatewaysOption = 200,
+    seed: Annotated[int, typer.Option(help="Values follow from it.")] = 0,
+    dsn: DsnOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """People who read and order, by locust, beside an even load of readings: p50 and p99, and what the load lost.
+
+    Exits with 1 when a request failed, or over a tenth of the readings a second was lost.
+    """
+    from deploy.bench import api as apis  # noqa: PLC0415 - the other benchmarks need none of the API
+
+    plan = apis.Plan(users=users, seconds=seconds, rate=rate, gateways=gateways, seed=seed, dsn=dsn)
+    result = apis.run_api(plan, say=_say)
+    _tell(result, _routes(result), as_json=as_json)
+    if not result.sound:
         raise typer.Exit(INCOMPLETE_EXIT)
 
 
@@ -274,6 +299,19 @@ def _scenes(result: "InferResult") -> Table:
             each.scene, f"{each.true}", f"{each.exact:.2%}", f"{each.missed:.2%}", f"{each.spurious:.2%}",
             f"{each.delay_p50_ms} ms", f"{each.delay_p95_ms} ms", f"{each.us_per_sample}",
         )  # fmt: skip
+    return table
+
+
+def _routes(result: "ApiResult") -> Table:
+    title = (
+        f"bench api: {result.users} users, {result.requests_per_s} requests/s, p50 {result.p50_ms} ms, "
+        f"p99 {result.p99_ms} ms, {result.errors} errors; readings kept {result.ingest_kept:.1%}"
+    )
+    table = Table(title=title)
+    for name in ("request", "requests", "p50", "p99"):
+        table.add_column(name, justify="left" if name == "request" else "right")
+    for name, route in result.routes.items():
+        table.add_row(name, f"{route.requests:,}", f"{route.p50_ms} ms", f"{route.p99_ms} ms")
     return table
 
 
