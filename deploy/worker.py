@@ -27,6 +27,9 @@ from deploy.downlink.runner import Metrics as DownlinkMetrics
 from deploy.planning import PLANNER
 from deploy.serving import serve
 from platform_api import jobs as channel
+from platform_api.kit.destinations import Reach
+from platform_api.settings import Networks
+from platform_api.webhooks.delivering import TIMEOUT_S, Sending
 from stream import jobs, retention, storage
 from stream.settings import parse_mqtt_url
 from stream.storage import Connection, Tier
@@ -54,7 +57,8 @@ class Settings(BaseSettings):
     ``mqtt_url`` is the platform's broker: without it commands and configurations wait for a worker that has one.
     ``retention_days`` is the age at which raw readings are dropped, ``rollup_days`` that of rollups by the minute
     (those by the hour and day stay), ``quarantine_days`` that of payloads in quarantine (their rows stay).
-    ``webhook_loopback`` lets webhooks go to this machine, and over plain HTTP: for trials.
+    ``webhook_loopback`` lets webhooks go to this machine, and over plain HTTP: for trials; ``webhook_networks`` to
+    private networks; ``webhook_timeout_s`` is how long an endpoint has to answer.
     """
 
     model_config = SettingsConfigDict(env_prefix="SHELFPULSE_", frozen=True)
@@ -70,6 +74,8 @@ class Settings(BaseSettings):
     rollup_days: int = Field(default=1_100, ge=2, le=36_500)
     quarantine_days: int = Field(default=90, ge=1, le=36_500)
     webhook_loopback: bool = False
+    webhook_networks: Networks = ()
+    webhook_timeout_s: float = Field(default=TIMEOUT_S, ge=0.5, le=60)
 
     @model_validator(mode="after")
     def _minutes_outlive_readings(self) -> Self:
@@ -77,6 +83,12 @@ class Settings(BaseSettings):
             message = f"rollups are made of readings: keep them longer than {self.retention_days} days"
             raise ValueError(message)
         return self
+
+    @property
+    def sending(self) -> Sending:
+        """How webhooks are sent."""
+        reach = Reach(loopback=self.webhook_loopback, networks=self.webhook_networks)
+        return Sending(reach=reach, timeout_s=self.webhook_timeout_s)
 
     @property
     def keep_readings(self) -> timedelta:
@@ -333,7 +345,7 @@ class Worker:
         channel.confirm_refills(connection, _now())
 
     def _deliver_webhooks(self, connection: Connection) -> None:
-        channel.deliver_webhooks(connection, _now(), loopback=self._settings.webhook_loopback)
+        channel.deliver_webhooks(connection, _now(), self._settings.sending)
 
     def _forget_events(self, connection: Connection) -> None:
         channel.forget_events(connection, _now())

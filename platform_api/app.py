@@ -60,6 +60,7 @@ from platform_api.tenancy.oidc import Client
 from platform_api.tenancy.oidc_routes import router as oidc_router
 from platform_api.tenancy.service import identify_with
 from platform_api.webhooks.routes import router as webhooks_router
+from platform_api.webhooks.told import router as told_router
 
 TAGS: Final = [
     {"name": "live", "description": "What changes, as it happens"},
@@ -136,6 +137,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         lifespan=lifespan,
+        webhooks=told_router,
     )
     app.state.pool = pool
     app.state.secret = secret
@@ -143,7 +145,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.limits = Limits()
     app.state.oidc = oidc
     app.state.provisioning = settings.provisioning()
-    app.state.webhook_loopback = settings.webhook_loopback
+    app.state.webhook_reach = settings.webhook_reach
     errors.install(app)
     _mount(app)
     app.add_middleware(BodyLimit)

@@ -18,7 +18,7 @@ from platform_api.stock import booking, reconciling, reserving, tills
 from platform_api.webhooks import delivering
 
 ROUNDS_MAX = 20
-"""Batches of events that one run of the job books; the next run goes on."""
+"""Batches that one run of a job works off; the next run goes on."""
 
 
 IMPORT_LIFE: Final = timedelta(days=7)
@@ -72,9 +72,17 @@ def confirm_refills(connection: psycopg.Connection[Any], now: datetime) -> int:
     return confirming.confirm_deliveries(rows, now) + replenishing.close_proposals(rows, now)
 
 
-def deliver_webhooks(connection: psycopg.Connection[Any], now: datetime, *, loopback: bool) -> int:
-    """Tell subscribers what happened; returns how many deliveries were tried. ``loopback`` allows this machine."""
-    return delivering.deliver(_dicts(connection), now, delivering.Sending(loopback=loopback))
+def deliver_webhooks(connection: psycopg.Connection[Any], now: datetime, sending: delivering.Sending) -> int:
+    """Tell subscribers what happened; returns how many deliveries were tried."""
+    rows = _dicts(connection)
+    tried = 0
+    for _ in range(ROUNDS_MAX):
+        # What comes after an event of the same thing is due once that was taken.
+        round_ = delivering.deliver(rows, now, sending)
+        tried += round_
+        if not round_:
+            break
+    return tried
 
 
 def forget_events(connection: psycopg.Connection[Any], now: datetime) -> int:

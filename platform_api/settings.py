@@ -1,16 +1,19 @@
 """What the API needs to be told, from the environment (prefix ``SHELFPULSE_``)."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from contracts.errors import UserError
+from platform_api.kit.destinations import Network, Reach, networks_of
 from platform_api.kit.provisioning import Provisioning
 from platform_api.tenancy.oidc import CALLBACK_PATH, Provider, is_protected
 
 SECRET_MIN_CHARS = 32
+
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(networks_of)]
 
 
 class Settings(BaseSettings):
@@ -20,8 +23,9 @@ class Settings(BaseSettings):
     ``gateway_broker_url`` is where gateways find the broker (without user and password), ``gateway_ca_file`` the PEM of
     the authority that they shall believe and ``gateway_update_key_file`` the public key of updates: told when a claim
     code is redeemed. Without the first no code can be. ``webhook_loopback`` lets webhooks go to this machine, and over
-    plain HTTP: for trials. ``oidc_issuer`` names the provider of identities by which people of ``oidc_tenant`` log in,
-    ``oidc_name`` is what the button calls it, ``public_url`` is where browsers find this platform.
+    plain HTTP: for trials; ``webhook_networks`` to private networks that hold nothing but what tenants may ask.
+    ``oidc_issuer`` names the provider of identities by which people of ``oidc_tenant`` log in, ``oidc_name`` is what the
+    button calls it, ``public_url`` is where browsers find this platform.
     """
 
     model_config = SettingsConfigDict(env_prefix="SHELFPULSE_", frozen=True)
@@ -36,6 +40,7 @@ class Settings(BaseSettings):
     gateway_ca_file: Path | None = None
     gateway_update_key_file: Path | None = None
     webhook_loopback: bool = False
+    webhook_networks: Networks = ()
     public_url: str = Field(default="", pattern=r"^(https?://[^/?#@\s]+)?$")
     oidc_issuer: str = Field(default="", pattern=r"^(https?://[^?#@\s]+)?$")
     oidc_client_id: str = ""
@@ -61,6 +66,11 @@ class Settings(BaseSettings):
             name=self.oidc_name,
             redirect_uri=self.public_url + CALLBACK_PATH,
         )
+
+    @property
+    def webhook_reach(self) -> Reach:
+        """Where webhooks may go."""
+        return Reach(loopback=self.webhook_loopback, networks=self.webhook_networks)
 
     def provisioning(self) -> Provisioning:
         """What gateways are told. Raises UserError for a file that cannot be read."""

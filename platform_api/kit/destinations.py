@@ -24,6 +24,29 @@ _HIDING: Final = tuple(
 )
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where requests may go beside the public internet.
+
+    ``loopback`` allows this machine, and plain HTTP to it: for tests and local trials. ``networks`` are private ones
+    that are trusted to hold nothing but what tenants may ask, such as that of an ERP; over HTTPS there as well.
+    """
+
+    loopback: bool = False
+    networks: tuple[Network, ...] = ()
+
+
+PUBLIC: Final = Reach()
+
+
+def networks_of(text: object) -> object:
+    """Networks as a setting names them, with commas between: ``10.1.0.0/16,fd00:1::/32``."""
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
+
+
 class DestinationError(Exception):
     """The destination is none that may be asked, or it does not answer as HTTP does."""
 
@@ -36,11 +59,8 @@ class Answer:
     retry_after_s: int | None
 
 
-def fault_of(url: str, *, loopback: bool) -> str | None:
-    """What is wrong with a URL before anything is resolved, None when it may be tried.
-
-    ``loopback`` allows this machine, and plain HTTP to it: for tests and local trials.
-    """
+def fault_of(url: str, reach: Reach) -> str | None:
+    """What is wrong with a URL before anything is resolved, None when it may be tried."""
     if len(url) > URL_MAX_CHARS or not url.isascii() or not url.isprintable() or " " in url:
         return "is no URL"
     try:
@@ -54,17 +74,17 @@ def fault_of(url: str, *, loopback: bool) -> str | None:
         fault = "names no host"
     elif parts.username is not None or parts.password is not None or parts.fragment:
         fault = "holds more than an address"
-    elif local and loopback:
+    elif local and reach.loopback:
         fault = None if parts.scheme in {"http", "https"} else "is not HTTP"
     elif parts.scheme != "https":
         fault = "must be https"
-    elif local or not _may_be_public(host):
+    elif local or not _may_be_allowed(host, reach):
         fault = "is not on the public internet"
     return fault
 
 
-def is_allowed(address: str, *, loopback: bool) -> bool:
-    """Whether an IP address may be connected to: public unicast, or this machine where that is allowed."""
+def is_allowed(address: str, reach: Reach) -> bool:
+    """Whether an IP address may be connected to: public unicast, or what the reach adds to that."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -72,19 +92,21 @@ def is_allowed(address: str, *, loopback: bool) -> bool:
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
     if ip.is_loopback:
-        return loopback
+        return reach.loopback
+    if any(ip in network for network in reach.networks):
+        return True
     return ip.is_global and not ip.is_multicast and not any(ip in network for network in _HIDING)
 
 
-def post(url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float, loopback: bool) -> Answer:
+def post(url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float, reach: Reach) -> Answer:
     """Send a body, and read no more of the answer than it takes to know its status.
 
     ``timeout_s`` bounds the whole exchange, however slowly its bytes come. Raises DestinationError.
     """
-    if (fault := fault_of(url, loopback=loopback)) is not None:
+    if (fault := fault_of(url, reach)) is not None:
         msg = f"the URL {fault}"
         raise DestinationError(msg)
-    backend = _Guarded(time.monotonic() + timeout_s, loopback=loopback)
+    backend = _Guarded(time.monotonic() + timeout_s, reach)
     timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
     try:
         with (
@@ -129,20 +151,21 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _may_be_public(host: str) -> bool:
+def _may_be_allowed(host: str, reach: Reach) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        return "." in host.strip(".") and not host.endswith((".local", ".internal"))
-    return is_allowed(host, loopback=False)
+        # A name of a private network is judged by its address.
+        return bool(reach.networks) or ("." in host.strip(".") and not host.endswith((".local", ".internal")))
+    return is_allowed(host, reach)
 
 
 class _Guarded(httpcore.NetworkBackend):
     """Connects to addresses that are allowed, until a deadline of the monotonic clock."""
 
-    def __init__(self, deadline_s: float, *, loopback: bool) -> None:
+    def __init__(self, deadline_s: float, reach: Reach) -> None:
         self._deadline_s = deadline_s
-        self._loopback = loopback
+        self._reach = reach
         self._sockets = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -160,7 +183,7 @@ class _Guarded(httpcore.NetworkBackend):
             msg = f"the name {host} cannot be resolved"
             raise DestinationError(msg) from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        if not addresses or not all(is_allowed(one, loopback=self._loopback) for one in addresses):
+        if not addresses or not all(is_allowed(one, self._reach) for one in addresses):
             msg = f"{host} is not on the public internet"
             raise DestinationError(msg)
         del timeout

@@ -2,39 +2,44 @@
 
 import random
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Any, Final
 
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
 from platform_api.kit.db import Connection
-from platform_api.kit.destinations import Answer, DestinationError, post
+from platform_api.kit.destinations import PUBLIC, Answer, DestinationError, Reach, post
 from platform_api.kit.money import MoneyText
 from platform_api.kit.signatures import signed_headers
 from platform_api.webhooks import queries
-from platform_api.webhooks.rules import DEAD_AFTER, EVENT_LIFE, Fate, fate_of, wait_of
+from platform_api.webhooks.rules import DEAD_AFTER, EVENT_LIFE, MEDIA_TYPE, TYPE_PREFIX, Fate, fate_of, wait_of
 
 TIMEOUT_S: Final = 10.0
-LEASE: Final = timedelta(seconds=120)
 EACH_MAX: Final = 20
-ALL_MAX: Final = 100
+ALL_MAX: Final = 40
+"""Deliveries of one round."""
 SENDERS: Final = 8
-MEDIA_TYPE: Final = "application/cloudevents+json; charset=utf-8"
-TYPE_PREFIX: Final = "shelfpulse."
+SLACK_S: Final = 10.0
 
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How deliveries are sent: seconds of one exchange, whether this machine may be asked, and the dice of delays."""
+    """How deliveries are sent: seconds of one exchange, which addresses may be asked, and the dice of delays."""
 
-    loopback: bool = False
+    reach: Reach = PUBLIC
     timeout_s: float = TIMEOUT_S
     chance: Callable[[], float] = random.random
+
+    @property
+    def lease(self) -> timedelta:
+        """For so long a round may last at most: what is not settled by then is another worker's."""
+        return timedelta(seconds=self.timeout_s * ceil(ALL_MAX / SENDERS) + SLACK_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +54,17 @@ class Tried:
 def deliver(tx: Connection, now: datetime, sending: Sending) -> int:
     """Send what is due; returns how many deliveries were tried. ``tx`` is in autocommit mode.
 
-    At least once: an endpoint knows by ``webhook-id`` what it has heard before.
+    At least once: an endpoint knows by ``webhook-id`` what it has heard before. Events of one subject are told in the
+    order in which they happened: a later one waits until the earlier was taken, or given up.
     """
-    claimed = tx.execute(queries.CLAIM, {"now": now, "lease": now + LEASE, "each": EACH_MAX, "all": ALL_MAX}).fetchall()
+    limits = {"lease": now + sending.lease, "each": EACH_MAX, "all": ALL_MAX}
+    claimed = tx.execute(queries.CLAIM, {"now": now, **limits}).fetchall()
     if not claimed:
         return 0
     with ThreadPoolExecutor(SENDERS, thread_name_prefix="webhook") as pool:
-        for tried in pool.map(lambda row: attempt(row, sending), claimed):
+        for sent in as_completed([pool.submit(attempt, row, sending) for row in claimed]):
             with tx.transaction():
-                _settle(tx, tried, now, sending)
+                _settle(tx, sent.result(), now, sending)
     return len(claimed)
 
 
@@ -71,12 +78,12 @@ def attempt(row: Row, sending: Sending) -> Tried:
     body = render(row)
     keys = [key for key in (row["secret"], row["previous_secret"]) if key]
     headers = {
-        "content-type": MEDIA_TYPE,
+        "content-type": f"{MEDIA_TYPE}; charset=utf-8",
         "user-agent": "ShelfPulse",
         **signed_headers(keys, str(row["event_id"]), datetime.now(UTC), body),
     }
     try:
-        answer = post(row["url"], headers, body.encode(), timeout_s=sending.timeout_s, loopback=sending.loopback)
+        answer = post(row["url"], headers, body.encode(), timeout_s=sending.timeout_s, reach=sending.reach)
     except DestinationError as error:
         return Tried(row, None, str(error))
     return Tried(row, answer, "" if fate_of(answer.status, 1) is Fate.DELIVERED else f"answered {answer.status}")

@@ -45,14 +45,27 @@ class WebhookRequest(Input):
     enabled: bool = True
 
 
+class NewWebhook(WebhookRequest):
+    """A subscription to be made: to what concerns ``org`` and those below it.
+
+    Without ``org`` it is for the caller's own organisation, and for people of the whole tenant for all of it.
+    """
+
+    org: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00]*$")] | None = None
+
+
 class Webhook(BaseModel):
-    """A subscription. ``failing`` is since when it has taken nothing, ``former_secret_until`` until when both sign."""
+    """A subscription, to what concerns ``org`` and those below it (null: all of the tenant).
+
+    ``failing`` is since when it has taken nothing, ``former_secret_until`` until when both sign.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
                     "id": _ID,
+                    "org": None,
                     "url": "https://erp.example.com/shelfpulse",
                     "description": "",
                     "events": ["order.approved", "order.shipped"],
@@ -68,6 +81,7 @@ class Webhook(BaseModel):
     )
 
     id: UUID
+    org: str | None
     url: str
     description: str
     events: list[str]

@@ -1,9 +1,9 @@
 """SQL of webhooks. Every statement of the API carries tenant_id; row security holds beneath it."""
 
 _WEBHOOK = """
-SELECT webhook_id, url, description, events, enabled, disabled_reason, failing_since, previous_until, created_at,
-       version
-FROM webhook WHERE tenant_id = %(tenant_id)s
+SELECT webhook_id, org_id, url, description, events, enabled, disabled_reason, failing_since, previous_until,
+       created_at, version
+FROM webhook WHERE tenant_id = %(tenant_id)s AND (%(orgs)s::text[] IS NULL OR org_id = ANY(%(orgs)s))
 """
 
 WEBHOOKS = f"""{_WEBHOOK}
@@ -14,13 +14,19 @@ LIMIT %(limit)s
 
 WEBHOOK = f"{_WEBHOOK} AND webhook_id = %(webhook_id)s"
 
-WEBHOOK_FOR_UPDATE = f"{WEBHOOK} FOR UPDATE"
+# Changes of orders go on meanwhile: their deliveries refer to the subscription.
+WEBHOOK_FOR_UPDATE = f"{WEBHOOK} FOR NO KEY UPDATE"
 
-COUNT_WEBHOOKS = "SELECT count(*) AS n FROM webhook WHERE tenant_id = %(tenant_id)s AND enabled"
+COUNT_WEBHOOKS = """
+SELECT count(*) AS n FROM webhook
+WHERE tenant_id = %(tenant_id)s AND org_id IS NOT DISTINCT FROM %(org)s::text AND enabled
+"""
+
+ORG = "SELECT FROM org WHERE tenant_id = %(tenant_id)s AND org_id = %(org)s"
 
 INSERT_WEBHOOK = """
-INSERT INTO webhook (tenant_id, webhook_id, url, description, events, enabled, disabled_reason, secret)
-VALUES (%(tenant_id)s, %(webhook_id)s, %(url)s, %(description)s, %(events)s, %(enabled)s,
+INSERT INTO webhook (tenant_id, webhook_id, org_id, url, description, events, enabled, disabled_reason, secret)
+VALUES (%(tenant_id)s, %(webhook_id)s, %(org)s, %(url)s, %(description)s, %(events)s, %(enabled)s,
         CASE WHEN %(enabled)s THEN '' ELSE 'by hand' END, %(secret)s)
 """
 
@@ -35,17 +41,19 @@ WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s
 ROTATE = "SELECT rotate_webhook(%(webhook_id)s, %(secret)s, %(until)s) AS version"
 
 INSERT_EVENT = """
-INSERT INTO outbox (tenant_id, event_id, type, subject, data)
-VALUES (%(tenant_id)s, %(event_id)s, %(type)s, %(subject)s, %(data)s)
+INSERT INTO outbox (tenant_id, event_id, org_id, type, subject, data)
+VALUES (%(tenant_id)s, %(event_id)s, %(org)s, %(type)s, %(subject)s, %(data)s)
 """
 
 INSERT_DELIVERY = """
-INSERT INTO webhook_delivery (tenant_id, webhook_id, event_id) VALUES (%(tenant_id)s, %(webhook_id)s, %(event_id)s)
+INSERT INTO webhook_delivery (tenant_id, webhook_id, event_id, subject, number)
+SELECT tenant_id, %(webhook_id)s, event_id, subject, number FROM outbox
+WHERE tenant_id = %(tenant_id)s AND event_id = %(event_id)s
 """
 
 EVENTS = """
 SELECT event_id, type, subject, data, at FROM outbox
-WHERE tenant_id = %(tenant_id)s
+WHERE tenant_id = %(tenant_id)s AND (%(orgs)s::text[] IS NULL OR org_id = ANY(%(orgs)s))
   AND (%(types)s::text[] IS NULL OR type = ANY(%(types)s))
   AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
   AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
@@ -64,12 +72,20 @@ ORDER BY d.event_id DESC
 LIMIT %(limit)s
 """
 
-# Events that are named, or those of a time; of the latter what the subscription is for. Tests of others never.
+# Events that are named, or those of a time; of the latter what the subscription is for. Tests of others never, and
+# nothing that concerns another organisation.
 REPLAY = """
-INSERT INTO webhook_delivery AS kept (tenant_id, webhook_id, event_id)
-SELECT w.tenant_id, w.webhook_id, o.event_id
+WITH RECURSIVE below AS (
+    SELECT o.org_id FROM org o JOIN webhook w USING (tenant_id, org_id)
+    WHERE w.tenant_id = %(tenant_id)s AND w.webhook_id = %(webhook_id)s
+    UNION
+    SELECT o.org_id FROM org o JOIN below b ON o.parent_id = b.org_id WHERE o.tenant_id = %(tenant_id)s
+)
+INSERT INTO webhook_delivery AS kept (tenant_id, webhook_id, event_id, subject, number)
+SELECT w.tenant_id, w.webhook_id, o.event_id, o.subject, o.number
 FROM webhook w JOIN outbox o USING (tenant_id)
 WHERE w.tenant_id = %(tenant_id)s AND w.webhook_id = %(webhook_id)s AND o.type <> 'webhook.test'
+  AND (w.org_id IS NULL OR o.org_id IN (SELECT org_id FROM below))
   AND (o.event_id = ANY(%(events)s::uuid[])
        OR (o.at >= %(since)s AND o.at < %(until)s AND (w.events = '{}' OR o.type = ANY(w.events))))
 ORDER BY o.event_id
@@ -81,19 +97,25 @@ SET state = 'pending', attempts = 0, next_at = now(), status = NULL, error = '',
 # ---------------------------------------------------------------- the worker, of all tenants
 
 # Taken until a lease ends: what a worker that dies had taken comes again. An endpoint that fails is asked once a round,
-# so that it does not hold up the others.
+# and everyone gets one before anyone gets two, so that none holds up the others. What is told of a thing waits for what
+# happened to it before.
 CLAIM = """
 WITH due AS (
     SELECT w.tenant_id, w.webhook_id, d.event_id, w.url, w.secret,
            CASE WHEN w.previous_until > %(now)s THEN w.previous_secret ELSE '' END AS previous_secret
     FROM webhook w CROSS JOIN LATERAL (
-        SELECT p.event_id FROM webhook_delivery p
+        SELECT p.event_id, p.next_at FROM webhook_delivery p
         WHERE p.tenant_id = w.tenant_id AND p.webhook_id = w.webhook_id AND p.state = 'pending' AND p.next_at <= %(now)s
-        ORDER BY p.next_at, p.event_id
+          AND NOT EXISTS (
+              SELECT FROM webhook_delivery e
+              WHERE e.tenant_id = p.tenant_id AND e.webhook_id = p.webhook_id AND e.subject = p.subject
+                AND e.number < p.number AND e.state = 'pending')
+        ORDER BY p.next_at, p.number
         LIMIT CASE WHEN w.failing_since IS NULL THEN %(each)s ELSE 1 END
         FOR UPDATE SKIP LOCKED
     ) d
     WHERE w.enabled
+    ORDER BY row_number() OVER (PARTITION BY w.tenant_id, w.webhook_id ORDER BY d.next_at), d.next_at
     LIMIT %(all)s
 ), taken AS (
     UPDATE webhook_delivery d SET attempts = d.attempts + 1, next_at = %(lease)s
@@ -102,7 +124,7 @@ WITH due AS (
 )
 SELECT taken.*, due.url, due.secret, due.previous_secret, o.type, o.subject, o.data, o.at
 FROM taken JOIN due USING (tenant_id, webhook_id, event_id) JOIN outbox o USING (tenant_id, event_id)
-ORDER BY o.event_id
+ORDER BY o.number
 """
 
 # Only the attempt that was claimed: a replay that came meanwhile begins anew.

@@ -25,6 +25,7 @@ from platform_api.webhooks.models import (
     Delivery,
     DeliveryState,
     MadeWebhook,
+    NewWebhook,
     OutboxEvent,
     Replayed,
     ReplayRequest,
@@ -36,8 +37,8 @@ from platform_api.webhooks.rules import ROTATION, TEST_TYPE
 router = APIRouter(tags=["webhooks"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
-Head = Annotated[Principal, Depends(require(Role.HQ))]
-Reader = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.AUDITOR))]
+Subscriber = Annotated[Principal, Depends(require(Role.HQ, Role.DEALER))]
+Reader = Annotated[Principal, Depends(require(Role.HQ, Role.DEALER, Role.OPS, Role.AUDITOR))]
 Types = Annotated[list[str] | None, Query(alias="type", description="Only these types", max_length=20)]
 
 
@@ -45,7 +46,7 @@ Types = Annotated[list[str] | None, Query(alias="type", description="Only these 
 def list_webhooks(caller: Reader, tx: Tx, page: Paging) -> Listing[Webhook]:
     """Who is told what, the oldest first."""
     (after,) = page.after("webhooks", tuple[UUID]) or (None,)
-    values = {"tenant_id": caller.tenant_id, "after": after, "limit": page.limit + 1}
+    values = {**caller.org_scope, "after": after, "limit": page.limit + 1}
     rows = tx.execute(queries.WEBHOOKS, values).fetchall()
     return page.listing("webhooks", rows, key=lambda row: (row["webhook_id"],), item=lambda row: Webhook(**_shown(row)))
 
@@ -59,13 +60,18 @@ def read_webhook(webhook_id: UUID, caller: Reader, tx: Tx, response: Response) -
 
 
 @router.post("/v1/webhooks", summary="Subscribe", status_code=201)
-def create_webhook(body: WebhookRequest, caller: Head, tx: Tx, request: Request, response: Response) -> MadeWebhook:
-    """Tell an address what happens. Its secret is shown this once, so that a repetition makes another subscription."""
+def create_webhook(body: NewWebhook, caller: Subscriber, tx: Tx, request: Request, response: Response) -> MadeWebhook:
+    """Tell an address what happens. Its secret is shown this once, so that a repetition makes another subscription.
+
+    Dealers are told what concerns their organisation and those below it.
+    """
     _check_url(request, body.url)
-    _check_room(tx, caller, body)
+    org = _org_of(tx, caller, body)
+    if body.enabled:
+        _check_room(tx, caller, org)
     webhook_id, secret = new_key(), new_secret()
-    place = {"tenant_id": caller.tenant_id, "webhook_id": webhook_id}
-    tx.execute(queries.INSERT_WEBHOOK, {**place, "secret": secret, **body.model_dump()})
+    values = {**_place(caller, webhook_id), "secret": secret, **body.model_dump(), "org": org}
+    tx.execute(queries.INSERT_WEBHOOK, values)
     response.headers.update({"Location": f"/v1/webhooks/{webhook_id}", "ETag": etag(1)})
     return MadeWebhook(secret=secret, **_shown(_one(tx, queries.WEBHOOK, caller, webhook_id)))
 
@@ -74,7 +80,7 @@ def create_webhook(body: WebhookRequest, caller: Head, tx: Tx, request: Request,
 def update_webhook(
     webhook_id: UUID,
     body: WebhookRequest,
-    caller: Head,
+    caller: Subscriber,
     version: ExpectedVersion,
     tx: Tx,
     request: Request,
@@ -85,21 +91,21 @@ def update_webhook(
     if row["version"] != version:
         raise stale("subscription")
     _check_url(request, body.url)
-    if not row["enabled"]:
-        _check_room(tx, caller, body)
+    if body.enabled and not row["enabled"]:
+        _check_room(tx, caller, row["org_id"])
     tx.execute(queries.UPDATE_WEBHOOK, {**_place(caller, webhook_id), **body.model_dump()})
     response.headers["ETag"] = etag(version + 1)
     return Webhook(**_shown(_one(tx, queries.WEBHOOK, caller, webhook_id)))
 
 
 @router.post("/v1/webhooks/{webhook_id}:rotate", summary="Make a new secret", responses=NOT_FOUND_RESPONSE)
-def rotate_webhook(webhook_id: UUID, caller: Head, tx: Tx, response: Response) -> MadeWebhook:
+def rotate_webhook(webhook_id: UUID, caller: Subscriber, tx: Tx, response: Response) -> MadeWebhook:
     """A new secret, shown this once; the one before it signs as well for a day, so that nothing is missed."""
     secret = new_secret()
+    _one(tx, queries.WEBHOOK_FOR_UPDATE, caller, webhook_id)
     values = {"webhook_id": webhook_id, "secret": secret, "until": datetime.now(UTC) + ROTATION}
     rotated = tx.execute(queries.ROTATE, values).fetchone()
-    if rotated is None or rotated["version"] is None:
-        raise not_found("subscription")
+    assert rotated is not None
     response.headers["ETag"] = etag(rotated["version"])
     return MadeWebhook(secret=secret, **_shown(_one(tx, queries.WEBHOOK, caller, webhook_id)))
 
@@ -107,19 +113,20 @@ def rotate_webhook(webhook_id: UUID, caller: Head, tx: Tx, response: Response) -
 @router.post(
     "/v1/webhooks/{webhook_id}:test", summary="Try a subscription", status_code=202, responses=NOT_FOUND_RESPONSE
 )
-def test_webhook(webhook_id: UUID, caller: Head, tx: Tx) -> OutboxEvent:
+def test_webhook(webhook_id: UUID, caller: Subscriber, tx: Tx) -> OutboxEvent:
     """Send it an event of type ``webhook.test``, as any other; its deliveries tell what came of it."""
-    _one(tx, queries.WEBHOOK, caller, webhook_id)
+    row = _one(tx, queries.WEBHOOK, caller, webhook_id)
     data = {"id": str(webhook_id), "by": caller.login}
     made = OutboxEvent(id=new_key(), type=TEST_TYPE, subject=f"webhooks/{webhook_id}", at=datetime.now(UTC), data=data)
     place = {**_place(caller, webhook_id), "event_id": made.id}
-    tx.execute(queries.INSERT_EVENT, {**place, "type": made.type, "subject": made.subject, "data": Jsonb(data)})
+    told = {"org": row["org_id"], "type": made.type, "subject": made.subject, "data": Jsonb(data)}
+    tx.execute(queries.INSERT_EVENT, {**place, **told})
     tx.execute(queries.INSERT_DELIVERY, place)
     return made
 
 
 @router.post("/v1/webhooks/{webhook_id}:replay", summary="Tell again", status_code=202, responses=NOT_FOUND_RESPONSE)
-def replay_webhook(webhook_id: UUID, body: ReplayRequest, caller: Head, tx: Tx) -> Replayed:
+def replay_webhook(webhook_id: UUID, body: ReplayRequest, caller: Subscriber, tx: Tx) -> Replayed:
     """Events of up to 30 days ago once more, at most 10,000 at a time, whether they were heard or not."""
     _one(tx, queries.WEBHOOK, caller, webhook_id)
     values = {
@@ -151,7 +158,7 @@ def list_events(
     """The outbox, the oldest first: what subscribers were told, and may ask to be told again."""
     (after,) = page.after("webhook-events", tuple[UUID]) or (None,)
     values = {
-        "tenant_id": caller.tenant_id,
+        **caller.org_scope,
         "types": type_,
         **bounds(since, until),
         "after": after,
@@ -162,7 +169,7 @@ def list_events(
 
 
 def _place(caller: Principal, webhook_id: UUID) -> dict[str, Any]:
-    return {"tenant_id": caller.tenant_id, "webhook_id": webhook_id}
+    return {**caller.org_scope, "webhook_id": webhook_id}
 
 
 def _one(tx: Connection, query: str, caller: Principal, webhook_id: UUID) -> Row:
@@ -173,14 +180,24 @@ def _one(tx: Connection, query: str, caller: Principal, webhook_id: UUID) -> Row
 
 
 def _check_url(request: Request, url: str) -> None:
-    if (fault := fault_of(url, loopback=request.app.state.webhook_loopback)) is not None:
+    if (fault := fault_of(url, request.app.state.webhook_reach)) is not None:
         raise unprocessable("body.url", fault)
 
 
-def _check_room(tx: Connection, caller: Principal, body: WebhookRequest) -> None:
-    if not body.enabled:
-        return
-    row = tx.execute(queries.COUNT_WEBHOOKS, {"tenant_id": caller.tenant_id}).fetchone()
+def _org_of(tx: Connection, caller: Principal, body: NewWebhook) -> str | None:
+    """The organisation that is subscribed for, None for the tenant. Raises ApiError (422)."""
+    org = body.org or caller.org_id
+    if org is None and caller.orgs is None:
+        return None
+    known = tx.execute(queries.ORG, {"tenant_id": caller.tenant_id, "org": org}).fetchone()
+    if known is None or not caller.sees_org(org):
+        raise unprocessable("body.org", "there is no such organisation")
+    return org
+
+
+def _check_room(tx: Connection, caller: Principal, org: str | None) -> None:
+    """Each organisation has the quota to itself, so that none takes the others' room."""
+    row = tx.execute(queries.COUNT_WEBHOOKS, {"tenant_id": caller.tenant_id, "org": org}).fetchone()
     assert row is not None
     check_quota(tx, caller.tenant_id, Quota.WEBHOOKS, row["n"])
 
@@ -190,6 +207,7 @@ def _shown(row: Row) -> dict[str, Any]:
     until = row["previous_until"]
     return {
         "id": row["webhook_id"],
+        "org": row["org_id"],
         "failing": row["failing_since"],
         "former_secret_until": until if until is not None and until > datetime.now(UTC) else None,
         "created": row["created_at"],

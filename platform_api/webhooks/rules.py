@@ -21,6 +21,9 @@ STATES: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """What is told: each noun, and the states that it comes to."""
 EVENT_TYPES: Final = frozenset(f"{noun}.{state}" for noun, states in STATES.items() for state in states)
+MEDIA_TYPE: Final = "application/cloudevents+json"
+TYPE_PREFIX: Final = "shelfpulse."
+"""Before the type of an event where a CloudEvent tells it."""
 TEST_TYPE: Final = "webhook.test"
 """Told to one subscription alone, when it is tried."""
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +23,8 @@ class Receiver:
     headers: dict[str, str] = field(default_factory=dict)
     """Headers of each answer."""
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    heard: Callable[[dict[str, str], bytes], None] = lambda _headers, _body: None
+    """Called with each request as it comes."""
     released: threading.Event = field(default_factory=threading.Event)
 
 
@@ -34,6 +36,7 @@ def receive() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             told = {name.lower(): value for name, value in self.headers.items()}
+            receiver.heard(told, body)
             receiver.requests.append((self.path, told, body))
             status = receiver.answers.popleft() if receiver.answers else 204
             if status == HANG:

@@ -9,6 +9,7 @@ from platform_api.kit.auth import Role
 
 ALL: Final = frozenset(Role)
 HQ: Final = frozenset({Role.HQ})
+SUBSCRIBERS: Final = frozenset({Role.HQ, Role.DEALER})
 AUDITORS: Final = frozenset({Role.HQ, Role.AUDITOR})
 STAFF: Final = frozenset({Role.HQ, Role.OPS, Role.AUDITOR})
 FINANCE: Final = frozenset({Role.HQ, Role.OPS, Role.AUDITOR, Role.DEALER})
@@ -146,13 +147,13 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "POST /v1/imports": HQ,
     "POST /v1/imports/{import_id}:commit": HQ,
     "GET /v1/exports": ALL,
-    "GET /v1/webhooks": STAFF,
-    "GET /v1/webhooks/{webhook_id}": STAFF,
-    "POST /v1/webhooks": HQ,
-    "PUT /v1/webhooks/{webhook_id}": HQ,
-    "POST /v1/webhooks/{webhook_id}:rotate": HQ,
-    "POST /v1/webhooks/{webhook_id}:test": HQ,
-    "POST /v1/webhooks/{webhook_id}:replay": HQ,
-    "GET /v1/webhooks/{webhook_id}/deliveries": STAFF,
-    "GET /v1/webhook-events": STAFF,
+    "GET /v1/webhooks": FINANCE,
+    "GET /v1/webhooks/{webhook_id}": FINANCE,
+    "POST /v1/webhooks": SUBSCRIBERS,
+    "PUT /v1/webhooks/{webhook_id}": SUBSCRIBERS,
+    "POST /v1/webhooks/{webhook_id}:rotate": SUBSCRIBERS,
+    "POST /v1/webhooks/{webhook_id}:test": SUBSCRIBERS,
+    "POST /v1/webhooks/{webhook_id}:replay": SUBSCRIBERS,
+    "GET /v1/webhooks/{webhook_id}/deliveries": FINANCE,
+    "GET /v1/webhook-events": FINANCE,
 }

@@ -11,8 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 from psycopg.rows import DictRow, dict_row
 
+from platform_api.kit.destinations import Reach
 from platform_api.kit.signatures import is_signed
-from platform_api.webhooks.delivering import EACH_MAX, Sending, deliver, forget
+from platform_api.webhooks.delivering import ALL_MAX, EACH_MAX, Sending, deliver, forget
 from tests.integration.api.world import World
 from tests.services.receiver import DRIP, HANG, Receiver, receive
 
@@ -49,7 +50,9 @@ def tell(owner: psycopg.Connection[DictRow], site: str = "east-1", tenant: str =
 
 
 def send(owner: psycopg.Connection[DictRow], after: timedelta = timedelta(), **sending: Any) -> int:
-    return deliver(owner, datetime.now(UTC) + after, Sending(loopback=True, **{"timeout_s": 60.0, **sending}))
+    return deliver(
+        owner, datetime.now(UTC) + after, Sending(reach=Reach(loopback=True), **{"timeout_s": 60.0, **sending})
+    )
 
 
 def deliveries(hq: TestClient, hook: Row) -> list[Row]:
@@ -226,7 +229,7 @@ def test_a_worker_that_dies_leaves_its_deliveries_to_the_next(
         with pytest.raises(KeyboardInterrupt):
             send(owner)
     assert send(owner) == 0
-    assert send(owner, timedelta(minutes=3)) == 1
+    assert send(owner, timedelta(minutes=10)) == 1
     assert len(receiver.requests) == 2
     assert receiver.requests[0][1]["webhook-id"] == receiver.requests[1][1]["webhook-id"]
 
@@ -239,6 +242,36 @@ def test_one_subscription_takes_no_more_than_its_share_of_a_round(
         tell(owner)
     assert send(owner) == EACH_MAX
     assert send(owner) == 5
+
+
+def test_what_happened_later_to_a_thing_waits_for_what_happened_before(
+    hq: TestClient, receiver: Receiver, owner: psycopg.Connection[DictRow], world: World
+) -> None:
+    hook = subscribe(hq, receiver)
+    for state in ("acknowledged", "resolved"):
+        owner.execute("UPDATE anomaly SET state = %s WHERE anomaly_id = %s", (state, world.acme.anomaly))
+    receiver.answers.append(500)
+    assert send(owner) == 1
+    tell(owner)
+    assert send(owner) == 1  # of another thing
+    assert send(owner, timedelta(seconds=7)) == 1
+    assert send(owner, timedelta(seconds=7)) == 1
+    types = [json.loads(body)["type"].removeprefix("shelfpulse.") for _, _, body in receiver.requests]
+    assert types == ["anomaly.acknowledged", "proposal.expired", "anomaly.acknowledged", "anomaly.resolved"]
+    assert {one["state"] for one in deliveries(hq, hook)} == {"delivered"}
+
+
+def test_a_new_event_of_one_is_told_before_the_backlog_of_others(
+    hq: TestClient, receiver: Receiver, owner: psycopg.Connection[DictRow]
+) -> None:
+    for _ in range(ALL_MAX // EACH_MAX):
+        subscribe(hq, receiver, "proposal.expired", path="/backlog")
+    for _ in range(EACH_MAX + 5):
+        tell(owner)
+    subscribe(hq, receiver, "anomaly.resolved", path="/new")
+    owner.execute("UPDATE anomaly SET state = 'resolved' WHERE tenant_id = 'acme' AND site_id = 'east-1'")
+    assert send(owner) == ALL_MAX
+    assert "/new" in {path for path, _, _ in receiver.requests}
 
 
 def test_a_new_secret_signs_beside_the_former_one_for_a_day(

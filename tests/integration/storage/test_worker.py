@@ -7,8 +7,6 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -20,25 +18,10 @@ from deploy.local.ports import free_port
 from stream import jobs, storage
 from stream.storage import Connection, Tier
 from tests.services.databases import TEMPLATE, Server
+from tests.services.workers import worker
 
 START_S = 30.0
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-
-
-@contextmanager
-def worker(dsn: str, log: Path, port: int = 0) -> Iterator[subprocess.Popen[bytes]]:
-    """A running worker; killed at the end when it still runs."""
-    with log.open("ab") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.cli", "worker", "run"],
-            env={**os.environ, "SHELFPULSE_DSN": dsn, "SHELFPULSE_METRICS_PORT": str(port)},
-            stderr=stderr,
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def events(log: Path) -> list[str]:
