@@ -25,10 +25,10 @@ from platform_api.devices.routes import router as devices_router
 from platform_api.document import Documented
 from platform_api.exports.routes import router as exports_router
 from platform_api.finance.routes import router as finance_router
+from platform_api.flows.import_routes import router as imports_router
 from platform_api.flows.order_routes import router as orders_router
 from platform_api.flows.return_routes import router as returns_router
 from platform_api.flows.shipping_routes import router as shipping_router
-from platform_api.imports.routes import router as imports_router
 from platform_api.inventory.routes import router as inventory_router
 from platform_api.kit import db, errors
 from platform_api.kit.auth import BEARER, COOKIE, principal

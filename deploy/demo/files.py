@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from deploy.demo import market
 from deploy.demo.story import story
-from platform_api.imports.rows import Kind, columns
+from platform_api.imports.kinds import columns
+from platform_api.kit.nouns import Kind
 from simulators import plan as plans
 
 SHOPPERS_PER_HOUR: Final = 700.0

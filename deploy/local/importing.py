@@ -13,9 +13,11 @@ from rich.table import Table
 
 from contracts.errors import UserError
 from platform_api import settings
-from platform_api.imports.rows import MODELS, Kind, columns, required_columns
-from platform_api.imports.service import Outcome, import_csv
+from platform_api.flows.importing import import_file
+from platform_api.imports.kinds import MODELS, columns, required_columns
+from platform_api.imports.service import Outcome
 from platform_api.imports.staging import FILE_MAX_BYTES
+from platform_api.kit.nouns import Kind
 
 REFUSED: Final = 2
 _CONNECT_S: Final = 5
@@ -47,7 +49,7 @@ def import_(
     content = _read(file)
     try:
         with psycopg.connect(settings.load_dsn(), connect_timeout=_CONNECT_S) as connection:
-            outcome = import_csv(connection, kind, content, dry_run=dry_run)
+            outcome = import_file(connection, kind, content, dry_run=dry_run)
     except psycopg.OperationalError as error:
         message = f"the database cannot be reached: {str(error).splitlines()[0]}"
         raise UserError(message, "check SHELFPULSE_DSN, or start a stack with `shelfpulse up`") from error

@@ -143,7 +143,11 @@ INSERT_ENTITLEMENT = """
 INSERT INTO entitlement (tenant_id, org_id, sku, allowed) VALUES (%(tenant_id)s, %(org_id)s, %(sku)s, %(allowed)s)
 """
 
-IMAGE = "SELECT media_type, sha256, content FROM sku_image WHERE tenant_id = %(tenant_id)s AND sku = %(sku)s"
+# The picture itself only for who does not have it.
+IMAGE = """
+SELECT media_type, sha256, CASE WHEN sha256 = ANY(%(known)s) THEN NULL ELSE content END AS content FROM sku_image
+WHERE tenant_id = %(tenant_id)s AND sku = %(sku)s
+"""
 
 KEEP_IMAGE = """
 INSERT INTO sku_image (tenant_id, sku, media_type, sha256, content)

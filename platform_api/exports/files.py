@@ -1,17 +1,17 @@
-"""Writes rows as CSV or XLSX that no spreadsheet calculates anything of. Pure."""
+"""Writes rows as CSV or XLSX that no spreadsheet calculates anything of. Memory is bounded by one row."""
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import IO, Any, Final
 from uuid import UUID
 
 from xlsxwriter import Workbook
 
-GUARDED: Final = frozenset("=+-@\t\r")
-"""What a spreadsheet takes for a formula at the beginning of a text (OWASP, "CSV injection")."""
+from platform_api.kit.nouns import guarded
+
 CELL_MAX_CHARS: Final = 32_767
 """Of a workbook's cell."""
 
@@ -29,9 +29,12 @@ MEDIA_TYPES: Final = {
 }
 
 
-def write(form: Format, sheet: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """A file with a header. Times are UTC, in both formats as text (RFC 3339); empty cells are None."""
-    return _csv(columns, rows) if form is Format.CSV else _xlsx(sheet, columns, rows)
+def write(target: IO[bytes], form: Format, sheet: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a file with a header. Times are UTC, in both formats as text (RFC 3339); empty cells are None."""
+    if form is Format.CSV:
+        _csv(target, columns, rows)
+    else:
+        _xlsx(target, sheet, columns, rows)
 
 
 def plain(value: Any) -> str | int | float | bool | None:
@@ -45,21 +48,14 @@ def plain(value: Any) -> str | int | float | bool | None:
     return str(value)
 
 
-def guarded(text: str) -> str:
-    """A text that is not taken for a formula: with an apostrophe before it where it could be.
-
-    What begins with an apostrophe and such a character gets another, so that the import can take exactly one off.
-    """
-    return f"'{text}" if text.lstrip("'")[:1] in GUARDED else text
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    text = io.StringIO()
+def _csv(target: IO[bytes], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    text = io.TextIOWrapper(target, "utf-8-sig", newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(columns)
     for row in rows:
         writer.writerow([_cell(plain(value)) for value in row])
-    return b"\xef\xbb\xbf" + text.getvalue().encode()
+    # The file stays open: it is the caller's.
+    text.detach()
 
 
 def _cell(value: object) -> object:
@@ -70,11 +66,10 @@ def _cell(value: object) -> object:
     return guarded(value) if isinstance(value, str) else value
 
 
-def _xlsx(sheet: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    target = io.BytesIO()
-    # Every text is written as a text: none becomes a formula, a link or a number by itself.
-    options = {"in_memory": True, "constant_memory": False}
-    with Workbook(target, options) as book:
+def _xlsx(target: IO[bytes], sheet: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    # Every text is written as a text: none becomes a formula, a link or a number by itself. Rows go to a temporary file
+    # one by one.
+    with Workbook(target, {"constant_memory": True}) as book:
         page = book.add_worksheet(sheet[:31])
         page.freeze_panes(1, 0)
         for number, name in enumerate(columns):
@@ -87,4 +82,3 @@ def _xlsx(sheet: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
                     page.write_number(line, number, value)
                 elif value:
                     page.write_string(line, number, value[:CELL_MAX_CHARS])
-    return target.getvalue()

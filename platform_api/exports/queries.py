@@ -6,53 +6,15 @@ unit. Every statement carries tenant_id and the caller's organisations (orgs) or
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from platform_api.kit.auth import Role
+from platform_api.kit.nouns import Noun
 
 ALL: Final = frozenset(Role)
 STAFF: Final = frozenset({Role.HQ, Role.OPS, Role.AUDITOR})
 AUDITORS: Final = frozenset({Role.HQ, Role.AUDITOR})
 FINANCE: Final = frozenset({Role.HQ, Role.OPS, Role.AUDITOR, Role.DEALER})
-
-
-class Noun(StrEnum):
-    """What a row of the file is."""
-
-    ORGS = "orgs"
-    SITES = "sites"
-    DEVICES = "devices"
-    SKUS = "skus"
-    PACKS = "packs"
-    SLOTS = "slots"
-    POLICIES = "policies"
-    PRICE_LISTS = "price-lists"
-    PRICES = "prices"
-    ENTITLEMENTS = "entitlements"
-    CREDIT = "credit-limits"
-    POS_SALES = "pos-sales"
-    USERS = "users"
-    GATEWAYS = "gateways"
-    LOCATIONS = "locations"
-    STOCK = "stock"
-    LOTS = "lots"
-    MOVES = "stock-moves"
-    COUNTS = "counts"
-    CASES = "recon-cases"
-    POSITIONS = "shelf-positions"
-    EVENTS = "events"
-    ANOMALIES = "anomalies"
-    PROPOSALS = "proposals"
-    ORDERS = "orders"
-    ORDER_LINES = "order-lines"
-    RETURNS = "returns"
-    CARRIERS = "carriers"
-    SHIPMENTS = "shipments"
-    CREDIT_ACCOUNTS = "credit-accounts"
-    RECEIVABLES = "receivables"
-    FORECASTS = "forecasts"
-    AUDIT_LOG = "audit-log"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from platform_api.catalogue.pricing import Buyer, Wanted
 from platform_api.flows import ordering
-from platform_api.flows.pricing import Priced, buyer_of, choose_warehouse, price_lines, require_target
+from platform_api.flows.pricing import Priced
 from platform_api.kit.auth import Caller, Principal, Role, require
 from platform_api.kit.conditions import ExpectedVersion, etag
 from platform_api.kit.db import Connection, Tx
@@ -23,10 +23,8 @@ from platform_api.kit.errors import (
     unprocessable,
 )
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
-from platform_api.kit.keys import new_key
 from platform_api.kit.money import MoneyText
 from platform_api.kit.paging import Listing, Paging
-from platform_api.kit.quotas import Quota, check_quota
 from platform_api.orders import queries
 from platform_api.orders.models import (
     DiscountsRequest,
@@ -181,39 +179,25 @@ def cancel(
 
 
 def _create(tx: Connection, caller: Principal, body: OrderRequest) -> Made:
-    count = tx.execute(queries.COUNT_OPEN, {"tenant_id": caller.tenant_id}).fetchone()
-    assert count is not None
-    check_quota(tx, caller.tenant_id, Quota.OPEN_ORDERS, count["n"])
-    org, _, warehouse, priced = _price(tx, caller, body)
-    order_id = new_key()
-    values = {
-        "tenant_id": caller.tenant_id,
-        "order_id": order_id,
-        "org_id": org,
-        "ship_from": warehouse,
-        "ship_to": body.ship_to,
-        "currency": body.currency,
-        "reference": body.reference,
-        "proposal_id": None,
-        "user_id": caller.user_id,
-    }
-    tx.execute(queries.INSERT_ORDER, values)
-    write_lines(tx, caller.tenant_id, order_id, priced.lines, priced.totals)
+    order_id = ordering.fill(tx, actor_of(caller), _cart(caller, body), caller.sites, datetime.now(UTC))
     made = read_order(tx, actor_of(caller), order_id)
     return made, {"Location": f"/v1/orders/{order_id}", "ETag": etag(made.version)}
 
 
-def _price(tx: Connection, caller: Principal, body: OrderRequest) -> tuple[str, Buyer, str, Priced]:
+def _cart(caller: Principal, body: OrderRequest) -> ordering.Cart:
+    """What is wanted. Raises InputError (422) when nobody buys, ApiError (404) when the caller does not see who."""
     org = body.org or caller.org_id
     if org is None:
         raise unprocessable("body.org", "say who buys")
     if not caller.sees_org(org):
         raise not_found("organisation")
-    buyer = buyer_of(tx, caller.tenant_id, org, body.currency)
-    require_target(tx, caller.tenant_id, body.ship_to, caller.sites)
-    warehouse = choose_warehouse(tx, caller.tenant_id, buyer, body.ship_from)
-    wanted = [Wanted(line.sku, line.uom, line.packs) for line in body.lines]
-    return org, buyer, warehouse, price_lines(tx, caller.tenant_id, buyer, wanted, datetime.now(UTC))
+    same = {name: getattr(body, name) for name in ("ship_to", "ship_from", "currency", "reference")}
+    return ordering.Cart(org=org, wanted=[Wanted(line.sku, line.uom, line.packs) for line in body.lines], **same)
+
+
+def _price(tx: Connection, caller: Principal, body: OrderRequest) -> tuple[str, Buyer, str, Priced]:
+    cart = _cart(caller, body)
+    return cart.org, *ordering.price(tx, caller.tenant_id, cart, caller.sites, datetime.now(UTC))
 
 
 def _quote_lines(priced: Priced, currency: str, free: Mapping[str, int]) -> list[QuoteLine]:

@@ -3,18 +3,21 @@
 Locks are taken in one order everywhere: the order, the dealer's credit, the balances of stock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from platform_api.catalogue.pricing import Wanted
+from platform_api.catalogue.pricing import Buyer, Wanted
 from platform_api.finance import service as finance
 from platform_api.finance.service import Debtor
-from platform_api.flows.pricing import buyer_of, price_lines
+from platform_api.flows.pricing import Priced, buyer_of, choose_warehouse, price_lines, require_target
 from platform_api.kit.db import Connection
 from platform_api.kit.errors import ApiError, unprocessable
+from platform_api.kit.keys import new_key
+from platform_api.kit.quotas import Quota, check_quota
 from platform_api.orders import queries
 from platform_api.orders.rules import WAITING, Action, State
 from platform_api.orders.service import (
@@ -44,7 +47,55 @@ def debtor_of(tenant_id: str, order: Row) -> Debtor:
     return Debtor(tenant_id, order["org_id"], order["currency"])
 
 
-def submit(tx: Connection, actor: Actor, order_id: UUID, version: int, now: datetime) -> State:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cart:
+    """Packs of SKUs that ``org`` wants, brought to ``ship_to`` from ``ship_from`` (None: from somebody above)."""
+
+    org: str
+    ship_to: str
+    ship_from: str | None
+    currency: str
+    reference: str
+    wanted: Sequence[Wanted]
+
+
+def price(
+    tx: Connection, tenant_id: str, cart: Cart, sites: Sequence[str] | None, now: datetime
+) -> tuple[Buyer, str, Priced]:
+    """Who buys, from which warehouse, and for how much. ``sites`` bound where goods may go (None: anywhere).
+
+    Raises ApiError (404), InputError (422).
+    """
+    buyer = buyer_of(tx, tenant_id, cart.org, cart.currency)
+    require_target(tx, tenant_id, cart.ship_to, sites)
+    warehouse = choose_warehouse(tx, tenant_id, buyer, cart.ship_from)
+    return buyer, warehouse, price_lines(tx, tenant_id, buyer, cart.wanted, now)
+
+
+def fill(tx: Connection, actor: Actor, cart: Cart, sites: Sequence[str] | None, now: datetime) -> UUID:
+    """Make a draft at the prices of now. Raises ApiError (403, 404), InputError (422)."""
+    count = tx.execute(queries.COUNT_OPEN, {"tenant_id": actor.tenant_id}).fetchone()
+    assert count is not None
+    check_quota(tx, actor.tenant_id, Quota.OPEN_ORDERS, count["n"])
+    _, warehouse, priced = price(tx, actor.tenant_id, cart, sites, now)
+    order_id = new_key()
+    values = {
+        "tenant_id": actor.tenant_id,
+        "order_id": order_id,
+        "org_id": cart.org,
+        "ship_from": warehouse,
+        "ship_to": cart.ship_to,
+        "currency": cart.currency,
+        "reference": cart.reference,
+        "proposal_id": None,
+        "user_id": actor.user_id,
+    }
+    tx.execute(queries.INSERT_ORDER, values)
+    write_lines(tx, actor.tenant_id, order_id, priced.lines, priced.totals)
+    return order_id
+
+
+def submit(tx: Connection, actor: Actor, order_id: UUID, version: int | None, now: datetime) -> State:
     """Order what is in the cart, at the prices of now and within the dealer's credit; beyond it the order is held.
 
     Where the dealer's orders need no approval, units are held for it at once. Raises ApiError (404, 409, 412),

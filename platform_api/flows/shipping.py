@@ -5,9 +5,9 @@ Locks are taken in one order everywhere: the order, the dealer's credit, the bal
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from platform_api.finance import service as finance
@@ -28,6 +28,9 @@ from platform_api.stock.rules import LOSS, TRANSIT, MoveKind
 from platform_api.stock.valuing import Leg
 
 Row = Mapping[str, Any]
+
+FUTURE_MAX: Final = timedelta(minutes=5)
+"""A clock that is ahead by so much may still sign."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,9 @@ class _Leaving:
         return sums
 
 
-def dispatch(tx: Connection, actor: Actor, order_id: UUID, version: int, wanted: Dispatch, now: datetime) -> UUID:
+def dispatch(
+    tx: Connection, actor: Actor, order_id: UUID, version: int | None, wanted: Dispatch, now: datetime
+) -> UUID:
     """Send held units of an order; what has left is owed from now on. Returns the shipment.
 
     Raises ApiError (404, 409, 412), StockError.

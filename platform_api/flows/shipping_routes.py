@@ -1,7 +1,7 @@
 """POST /v1/orders/{order_id}/shipments and /v1/shipments/{shipment_id}:deliver."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from datetime import UTC, datetime
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
@@ -20,8 +20,6 @@ from platform_api.orders.service import read_order
 from platform_api.stock.parameters import told
 
 router = APIRouter(tags=["logistics"], responses={**COMMON_RESPONSES, **CREATE_RESPONSES, **CHANGE_RESPONSES})
-
-FUTURE_MAX: Final = timedelta(minutes=5)
 
 Shipper = Annotated[Principal, Depends(require(Role.HQ, Role.OPS))]
 Receiver = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.DEALER, Role.REP, Role.STORE))]
@@ -50,7 +48,7 @@ def deliver(shipment_id: UUID, body: ProofRequest, caller: Receiver, tx: Tx, onc
 
     A shipment is signed for once, so that there is no version to name.
     """
-    if body.at > datetime.now(UTC) + FUTURE_MAX:
+    if body.at > datetime.now(UTC) + shipping.FUTURE_MAX:
         raise unprocessable("body.at", "lies in the future")
 
     def make() -> Made:

@@ -11,7 +11,6 @@ from platform_api.imports.rows import (
     CreditRow,
     DeviceRow,
     EntitlementRow,
-    Kind,
     OrgRow,
     PackRow,
     PolicyRow,
@@ -22,6 +21,7 @@ from platform_api.imports.rows import (
     SlotRow,
 )
 from platform_api.imports.staging import Fault, Staged
+from platform_api.kit.nouns import Kind
 
 Connection = psycopg.Connection[Any]
 
@@ -33,13 +33,29 @@ def fetch(connection: Connection, query: str, tenants: list[str]) -> list[tuple[
 
 
 def _check_orgs(connection: Connection, tenants: list[str], rows: Sequence[Staged]) -> Iterator[Fault]:
-    known = set(fetch(connection, queries.ORGS, tenants))
+    parents = {(tenant, org): parent for tenant, org, parent in fetch(connection, queries.PARENTS, tenants)}
+    known = set(parents)
     for item in rows:
         row = item.row
         assert isinstance(row, OrgRow)
         if row.parent is not None and (row.tenant, row.parent) not in known:
             yield Fault(item.line, "parent", f"org {row.parent!r} is neither registered nor in a line above")
         known.add((row.tenant, row.org))
+        parents[row.tenant, row.org] = row.parent
+    for item in rows:
+        if isinstance(item.row, OrgRow) and _stands_below_itself(parents, item.row):
+            yield Fault(item.line, "parent", "an organisation cannot stand below itself")
+
+
+def _stands_below_itself(parents: Mapping[tuple[str, str], str | None], row: OrgRow) -> bool:
+    seen: set[str] = set()
+    above = row.parent
+    while above is not None and above not in seen:
+        if above == row.org:
+            return True
+        seen.add(above)
+        above = parents.get((row.tenant, above))
+    return False
 
 
 def _check_sites(connection: Connection, tenants: list[str], rows: Sequence[Staged]) -> Iterator[Fault]:

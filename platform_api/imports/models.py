@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict
 
-from platform_api.imports.rows import Kind
+from platform_api.kit.nouns import Kind
 
 KindName = Annotated[Kind, Query(description="What a row of the file is")]
 

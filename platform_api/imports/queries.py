@@ -5,10 +5,11 @@ Every upsert returns ``created`` for a row that it wrote, and nothing for one th
 
 from typing import Final
 
-from platform_api.imports.rows import Kind
+from platform_api.kit.nouns import Kind
 
 TENANTS = "SELECT tenant_id FROM tenant WHERE tenant_id = ANY(%(tenants)s)"
 ORGS = "SELECT tenant_id, org_id FROM org WHERE tenant_id = ANY(%(tenants)s)"
+PARENTS = "SELECT tenant_id, org_id, parent_id FROM org WHERE tenant_id = ANY(%(tenants)s)"
 SITES = "SELECT tenant_id, site_id FROM site WHERE tenant_id = ANY(%(tenants)s)"
 SKUS = "SELECT tenant_id, sku FROM sku WHERE tenant_id = ANY(%(tenants)s)"
 GATEWAYS = "SELECT tenant_id, gateway_id, site_id FROM gateway WHERE tenant_id = ANY(%(tenants)s)"

@@ -3,11 +3,12 @@
 An empty cell is a column left out. The docstring of a row's class is the help that ``shelfpulse import`` shows.
 """
 
-from enum import StrEnum
+import re
+from datetime import date
 from typing import Annotated, ClassVar, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from contracts.ids import CHANNEL_PATTERN, IDENTIFIER_PATTERN
 from platform_api.kit.gtin import has_check_digit
@@ -35,24 +36,17 @@ def _is_time_zone(name: str) -> str:
     return name
 
 
+def _is_day(text: object) -> object:
+    # A workbook's day comes as text as well; a number would be taken for a Unix time.
+    if not isinstance(text, str) or _DAY.fullmatch(text) is None:
+        message = "write it like 2026-01-05"
+        raise ValueError(message)
+    return text
+
+
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+Day = Annotated[date, BeforeValidator(_is_day)]
 TimeZone = Annotated[str, AfterValidator(_is_time_zone)]
-
-
-class Kind(StrEnum):
-    """Kinds of files, in an order in which each finds what it refers to."""
-
-    ORGS = "orgs"
-    SITES = "sites"
-    DEVICES = "devices"
-    SKUS = "skus"
-    PACKS = "packs"
-    SLOTS = "slots"
-    POLICIES = "policies"
-    PRICE_LISTS = "price-lists"
-    PRICES = "prices"
-    ENTITLEMENTS = "entitlements"
-    CREDIT = "credit-limits"
-    POS_SALES = "pos-sales"
 
 
 class Row(BaseModel):
@@ -288,30 +282,3 @@ class CreditRow(Row):
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "CNY"
     limit_minor: Annotated[int, Field(ge=0, le=10**15)]
     auto_approve: bool = False
-
-
-MODELS: Final[dict[Kind, type[Row]]] = {
-    Kind.ORGS: OrgRow,
-    Kind.SITES: SiteRow,
-    Kind.DEVICES: DeviceRow,
-    Kind.SKUS: SkuRow,
-    Kind.PACKS: PackRow,
-    Kind.SLOTS: SlotRow,
-    Kind.POLICIES: PolicyRow,
-    Kind.PRICE_LISTS: PriceListRow,
-    Kind.PRICES: PriceRow,
-    Kind.ENTITLEMENTS: EntitlementRow,
-    Kind.CREDIT: CreditRow,
-    Kind.POS_SALES: PosSaleRow,
-}
-
-
-def columns(kind: Kind) -> tuple[str, ...]:
-    """Column names of a kind, as its header should have them."""
-    fields = MODELS[kind].model_fields
-    return tuple(fields)
-
-
-def required_columns(kind: Kind) -> tuple[str, ...]:
-    """Columns without which no row of the kind is complete."""
-    return tuple(name for name, field in MODELS[kind].model_fields.items() if field.is_required())

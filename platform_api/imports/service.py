@@ -1,17 +1,23 @@
 """Compares a staged file with what is registered, and writes it: all of it, or nothing."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
 
 import psycopg
 from psycopg.rows import tuple_row
 
 from platform_api.imports import queries
 from platform_api.imports.checks import CHECKS, fetch
-from platform_api.imports.rows import DeviceRow, Kind, SlotRow
-from platform_api.imports.staging import Fault, Staged, stage
+from platform_api.imports.rows import DeviceRow, SlotRow
+from platform_api.imports.staging import FAULTS_MAX, ROWS_MAX, Fault, Staged, read_rows
+from platform_api.kit.nouns import Kind
+
+BATCH_ROWS: Final = 2_000
+WHOLE: Final = frozenset({Kind.SLOTS, Kind.PACKS})
+"""Of these a row is right or wrong by all of the file: what is bound to a slot or pack may move to another."""
 
 Connection = psycopg.Connection[Any]
 
@@ -32,22 +38,87 @@ class Outcome:
         return 0 if self.faults else self.rows - self.created - self.updated
 
 
+@dataclass(slots=True)
+class Tally:
+    """What has become of the rows so far."""
+
+    rows: int = 0
+    created: int = 0
+    updated: int = 0
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether one more fault helps nobody."""
+        return len(self.faults) >= FAULTS_MAX
+
+
+Write = Callable[[Connection, Kind, Iterator[Staged], Tally], None]
+"""Writes the rows of a file, in the transaction that is there, and tallies them."""
+
+
 def import_csv(
     connection: Connection, kind: Kind, content: bytes, *, tenant: str | None = None, dry_run: bool = False
 ) -> Outcome:
-    """Import a file in a transaction of its own; ``dry_run`` checks everything and writes nothing.
+    """Import a file of a kind that is registered, in a transaction of its own.
 
-    Importing a file again changes nothing. Rows that a file leaves out stay as they are.
-    ``tenant`` is whose file it is, when that is known.
+    ``dry_run`` checks everything and writes nothing. Importing a file again changes nothing. Rows that a file leaves
+    out stay as they are. ``tenant`` is whose file it is, when that is known.
     """
-    staged = stage(kind, content, tenant)
-    with connection.transaction(force_rollback=dry_run):
-        faults = list(staged.faults)
-        faults.extend(_missing_references(connection, kind, staged.rows))
-        if faults:
-            return Outcome(kind, len(staged.rows), 0, 0, tuple(sorted(faults, key=lambda fault: fault.line)))
-        created, updated = _write(connection, kind, staged.rows)
-    return Outcome(kind, len(staged.rows), created, updated, ())
+    return import_rows(connection, kind, read_rows(kind, content, tenant), register, dry_run=dry_run)
+
+
+def import_rows(
+    connection: Connection, kind: Kind, items: Iterable[Staged | Fault], write: Write, *, dry_run: bool = False
+) -> Outcome:
+    """Write rows as they are read: all of them, or nothing when any of them has a fault."""
+    tally = Tally()
+    with connection.transaction() as tx:
+        write(connection, kind, _good(items, tally), tally)
+        if tally.faults or dry_run:
+            raise psycopg.Rollback(tx)
+    if tally.faults:
+        faults = sorted(tally.faults, key=lambda fault: fault.line)[:FAULTS_MAX]
+        return Outcome(kind, tally.rows, 0, 0, tuple(faults))
+    return Outcome(kind, tally.rows, tally.created, tally.updated, ())
+
+
+def register(connection: Connection, kind: Kind, rows: Iterator[Staged], tally: Tally) -> None:
+    """Write what is registered as it is told, a batch at a time: a row may name what stands in a line above."""
+    size = ROWS_MAX if kind in WHOLE else BATCH_ROWS
+    while (batch := list(islice(rows, size))) and not tally.is_hopeless:
+        faults = list(_missing_references(connection, kind, batch))
+        tally.faults += faults
+        faulty = {fault.line for fault in faults}
+        good = [item for item in batch if item.line not in faulty]
+        try:
+            with connection.transaction():
+                created, updated = _write(connection, kind, good)
+        except (psycopg.IntegrityError, psycopg.DataError):
+            tally.faults += _refused(connection, kind, good)
+        else:
+            tally.created += created
+            tally.updated += updated
+
+
+def _good(items: Iterable[Staged | Fault], tally: Tally) -> Iterator[Staged]:
+    for item in items:
+        if isinstance(item, Fault):
+            tally.faults.append(item)
+        else:
+            tally.rows += 1
+            yield item
+
+
+def _refused(connection: Connection, kind: Kind, rows: Sequence[Staged]) -> Iterator[Fault]:
+    """Which rows the database does not take, each tried by itself."""
+    for item in rows:
+        try:
+            with connection.transaction():
+                _write(connection, kind, [item])
+        except (psycopg.IntegrityError, psycopg.DataError) as error:
+            rule = error.diag.constraint_name or error.diag.message_primary or type(error).__name__
+            yield Fault(item.line, "", f"cannot be stored: {rule}")
 
 
 def _missing_references(connection: Connection, kind: Kind, rows: Sequence[Staged]) -> Iterator[Fault]:

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import xxhash
 from pydantic import ValidationError
 
-from platform_api.imports.rows import MODELS, Kind, Row, columns, required_columns
+from platform_api.imports.kinds import MODELS, columns, required_columns
+from platform_api.imports.rows import Row
 from platform_api.imports.tables import Table, TableError, read_table
+from platform_api.kit.nouns import Kind
 
 FILE_MAX_BYTES: Final = 64 * 1024 * 1024
 ROWS_MAX: Final = 500_000
@@ -41,49 +44,81 @@ class Stage:
 
 
 def stage(kind: Kind, content: bytes, tenant: str | None = None) -> Stage:
-    """Check a whole file of one kind: CSV (UTF-8, comma separated) or XLSX (its first sheet), with a header.
+    """A whole file in memory, as ``read_rows`` reads it: for small ones."""
+    result = Stage([], [])
+    for item in read_rows(kind, content, tenant):
+        if isinstance(item, Fault):
+            result.faults.append(item)
+        else:
+            result.rows.append(item)
+    return result
 
+
+def read_rows(
+    kind: Kind, content: bytes, tenant: str | None = None, rows_max: int = ROWS_MAX
+) -> Iterator[Staged | Fault]:
+    """Rows of a file of one kind, or what is wrong with them, one after the other: what was read is not kept.
+
+    CSV (UTF-8, comma separated) or XLSX (its first sheet), with a header. Ends after FAULTS_MAX faults, or ``rows_max``
+    rows.
     ``tenant`` is whose file it is, when that is known: rows need not say so, and may say nothing else.
     """
     if len(content) > FILE_MAX_BYTES:
-        return _refused(f"the file has {len(content)} bytes, more than {FILE_MAX_BYTES}")
+        yield Fault(1, "", f"the file has {len(content)} bytes, more than {FILE_MAX_BYTES}")
+        return
+    faults = 0
+    for item in _read(kind, content, tenant, rows_max):
+        yield item
+        faults += isinstance(item, Fault)
+        if faults == FAULTS_MAX:
+            return
+
+
+def _read(kind: Kind, content: bytes, tenant: str | None, rows_max: int) -> Iterator[Staged | Fault]:
+    empty = True
     try:
         table = read_table(content)
-        header_faults = list(_header_faults(kind, table.header, given=() if tenant is None else ("tenant",)))
-        return Stage([], header_faults) if header_faults else _rows(kind, table, tenant)
+        for fault in _header_faults(kind, table.header, given=() if tenant is None else ("tenant",)):
+            empty = False
+            yield fault
+        if not empty:
+            return
+        for item in _rows(kind, table, tenant, rows_max):
+            empty = False
+            yield item
     except TableError as error:
-        return Stage([], [Fault(error.line, "", str(error))])
+        yield Fault(error.line, "", str(error))
+        return
+    if empty:
+        yield Fault(1, "", "the file has no rows")
 
 
-def _rows(kind: Kind, table: Table, tenant: str | None) -> Stage:
+def _rows(kind: Kind, table: Table, tenant: str | None, rows_max: int) -> Iterator[Staged | Fault]:
     model = MODELS[kind]
-    result = Stage([], [])
-    first_line: dict[tuple[str, ...], int] = {}
+    # Names of rows are kept as digests, so that they take the same little room whatever they are.
+    first_line: dict[int, int] = {}
     given = {} if tenant is None else {"tenant": tenant}
     for line, cells in table.lines:
         if len(cells) > len(table.header):
-            result.faults.append(Fault(line, "", "more cells than columns"))
-        elif len(result.rows) >= ROWS_MAX:
-            result.faults.append(Fault(line, "", f"more than {ROWS_MAX} rows: split the file"))
-            break
-        else:
-            told = {name: cell for name, cell in zip(table.header, cells, strict=False) if cell and cell.strip()}
-            try:
-                row = model.model_validate(given | told)
-            except ValidationError as error:
-                result.faults.extend(_explain(line, error))
-            else:
-                if tenant not in {None, row.tenant}:
-                    result.faults.append(Fault(line, "tenant", f"{row.tenant!r} is not yours"))
-                    continue
-                if (before := first_line.setdefault(row.key, line)) != line:
-                    result.faults.append(Fault(line, "", f"{'/'.join(row.key)} stands in line {before} already"))
-                result.rows.append(Staged(line, row))
-        if len(result.faults) >= FAULTS_MAX:
-            break
-    if not result.rows and not result.faults:
-        return _refused("the file has no rows")
-    return result
+            yield Fault(line, "", "more cells than columns")
+            continue
+        if len(first_line) >= rows_max:
+            yield Fault(line, "", f"more than {rows_max} rows: split the file")
+            return
+        told = {name: cell for name, cell in zip(table.header, cells, strict=False) if cell and cell.strip()}
+        try:
+            row = model.model_validate(given | told)
+        except ValidationError as error:
+            yield from _explain(line, error)
+            continue
+        if tenant not in {None, row.tenant}:
+            yield Fault(line, "tenant", f"{row.tenant!r} is not yours")
+            continue
+        before = first_line.setdefault(xxhash.xxh3_128_intdigest("\0".join(row.key).encode()), line)
+        if before != line:
+            yield Fault(line, "", f"{'/'.join(row.key)} stands in line {before} already")
+            continue
+        yield Staged(line, row)
 
 
 def _header_faults(kind: Kind, names: list[str], given: tuple[str, ...]) -> Iterator[Fault]:
@@ -106,7 +141,3 @@ def _explain(line: int, error: ValidationError) -> Iterator[Fault]:
         elif item["loc"]:
             text = f"{str(item['input'])[:40]!r}: {text[:1].lower()}{text[1:]}"
         yield Fault(line, str(item["loc"][0]) if item["loc"] else "", text)
-
-
-def _refused(text: str) -> Stage:
-    return Stage([], [Fault(1, "", text)])

@@ -42,6 +42,8 @@ WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s
 ORDER BY event_no
 """
 
+BY_NUMBER = "SELECT order_id AS subject FROM sales_order WHERE tenant_id = %(tenant_id)s AND order_no = %(number)s"
+
 COUNT_OPEN = """
 SELECT count(*) AS n FROM sales_order
 WHERE tenant_id = %(tenant_id)s AND state NOT IN ('delivered', 'closed', 'cancelled')

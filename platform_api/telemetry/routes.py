@@ -13,11 +13,11 @@ from platform_api.kit.db import Connection, Tx, transaction
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found, unprocessable
 from platform_api.kit.filters import ChannelName, Name, Since, Until, bounds
 from platform_api.kit.paging import CursorText, Listing, Paging, encode_cursor, seen
+from platform_api.kit.places import take_place
 from platform_api.kit.times import Instant
 from platform_api.telemetry import queries, service
 from platform_api.telemetry.export import MEDIA_TYPES, Format, Wanted, export
 from platform_api.telemetry.models import DeclaredGap, Point, Readings
-from platform_api.telemetry.places import take_place
 from platform_api.telemetry.rules import RANGE_MAX, RAW_RANGE_MAX, Resolution
 
 router = APIRouter(tags=["telemetry"], responses=COMMON_RESPONSES)
@@ -34,7 +34,7 @@ ExportSeries = Annotated[
 ExportSince = Annotated[Instant, Query(alias="from", description="From this time on (RFC 3339)")]
 ExportUntil = Annotated[Instant, Query(alias="to", description="Before this time (RFC 3339)")]
 StreamTx = Annotated[Connection, Depends(transaction, scope="request")]
-"""Lives until the last byte was sent."""
+"""Lives until the last byte was sent. Asked for after a place, so that exports alone never take all connections."""
 ExportPlace = Annotated[None, Depends(take_place, scope="request")]
 PointsMax = Annotated[int, Query(ge=10, le=POINTS_MAX, description="About so many points at most")]
 
@@ -97,8 +97,8 @@ def read_readings(
 def export_readings(
     caller: Caller,
     tx: Tx,
-    stream: StreamTx,
     _: ExportPlace,
+    stream: StreamTx,
     since: ExportSince,
     until: ExportUntil,
     series_id: ExportSeries = None,

@@ -11,8 +11,8 @@ import httpx
 import psycopg
 
 from deploy.local.deadline import wait_until
-from platform_api.imports.rows import Kind
 from platform_api.imports.service import import_csv
+from platform_api.kit.nouns import Kind
 from platform_api.tenancy import service as tenancy
 from tests.services.stacks import RunningStack
 

@@ -12,7 +12,8 @@ import pytest
 from fastapi.testclient import TestClient
 from psycopg import sql
 
-from platform_api.telemetry import export, places
+from platform_api.kit import places
+from platform_api.telemetry import export
 from tests.integration.api.world import READINGS, UNIT_G, World
 
 

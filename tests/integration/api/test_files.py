@@ -2,6 +2,7 @@
 
 import csv
 import io
+from itertools import pairwise
 from typing import Any, Final, cast
 from uuid import uuid4
 
@@ -9,17 +10,20 @@ import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
-from platform_api.exports.files import Format, write
-from platform_api.exports.queries import SOURCES, Noun
-from platform_api.imports.rows import Kind, columns
+from platform_api.exports.files import Format
+from platform_api.exports.queries import SOURCES
+from platform_api.imports.kinds import columns
 from platform_api.imports.tables import read_table
 from platform_api.kit.auth import Role
 from platform_api.kit.limits import BODY_MAX_BYTES, FILE_MAX_BYTES
+from platform_api.kit.nouns import DOCUMENTS, Kind, Noun
 from platform_api.tenancy.service import create_tenant
 from tests.integration.api.conftest import bearer
 from tests.integration.api.world import World
+from tests.services.tables import written
 
 Row = dict[str, Any]
+REGISTERED: Final = [kind for kind in Kind if kind not in DOCUMENTS]
 SKUS: Final = "sku,name_en,unit_weight_g,pack_units\n"
 
 
@@ -101,6 +105,38 @@ def test_what_has_changed_since_the_upload_is_found_when_it_is_committed(hq: Tes
     assert answer.json()["errors"] == [{"where": "row 2.org", "message": "there is no org 'only-acme'"}]
 
 
+def test_organisations_of_a_file_stand_in_no_ring(hq: TestClient) -> None:
+    head = "org,parent,kind,name\n"
+    told = upload(hq, Kind.ORGS, head + "east,west,dealer,East\nwest,east,dealer,West\nonly-acme,brand,region,Only\n")
+    assert [(fault["row"], fault["column"]) for fault in told["faults"]] == [(2, "parent"), (3, "parent")]
+    assert upload(hq, Kind.ORGS, head + "east,west,dealer,East\nwest,brand,dealer,West\n")["state"] == "staged"
+
+
+def test_what_the_database_does_not_take_is_told_by_row(hq: TestClient, world: World) -> None:
+    fill(world)
+    head = "sku,uom,factor,gtin\n"
+    # The case gives its number to the tray, which it would have had at the same time.
+    told = upload(hq, Kind.PACKS, head + "tea,tray,6,4006381333931\ntea,case,12,\n")
+    assert [(fault["row"], fault["message"]) for fault in told["faults"]] == [(2, "cannot be stored: sku_pack_gtin")]
+
+
+def test_rows_may_name_what_stands_in_a_line_far_above(hq: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform_api.imports.service.BATCH_ROWS", 2)
+    names = ["brand", *(f"o{number}" for number in range(7))]
+    rows = "".join(f"{org},{above},region,{org}\n" for above, org in pairwise(names))
+    staged = upload(hq, Kind.ORGS, "org,parent,kind,name\n" + rows)
+    assert (staged["faults"], staged["created"]) == ([], 7)
+    assert hq.post(f"/v1/imports/{staged['id']}:commit").json()["created"] == 7
+    assert upload(hq, Kind.ORGS, "org,parent,kind,name\n" + rows)["unchanged"] == 7
+
+
+def test_only_the_newest_files_wait_to_be_committed(hq: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform_api.flows.import_routes.STAGED_MAX", 2)
+    staged = [upload(hq, Kind.SKUS, SKUS + f"s{number},S,1,1\n") for number in range(3)]
+    answers = [hq.post(f"/v1/imports/{one['id']}:commit").status_code for one in staged]
+    assert answers == [409, 200, 200]
+
+
 def test_an_upload_that_comes_twice_is_one(hq: TestClient) -> None:
     first = upload(hq, Kind.SKUS, SKUS + "a,A,1,1\n", key="one")
     assert upload(hq, Kind.SKUS, SKUS + "a,A,1,1\n", key="one") == first
@@ -143,7 +179,7 @@ def test_a_file_may_be_larger_than_other_bodies_up_to_a_limit(hq: TestClient) ->
 @pytest.mark.parametrize("form", list(Format))
 def test_what_is_exported_can_be_imported_again_and_changes_nothing(form: Format, hq: TestClient, world: World) -> None:
     fill(world)
-    for kind in Kind:
+    for kind in REGISTERED:
         content = exported(hq, Noun(kind.value), form)
         header, rows = cells(content)
         assert tuple(header) == columns(kind), kind
@@ -154,7 +190,7 @@ def test_what_is_exported_can_be_imported_again_and_changes_nothing(form: Format
 
 def test_another_company_can_be_made_of_the_files_of_one(hq: TestClient, world: World) -> None:
     fill(world)
-    files = {kind: cells(exported(hq, Noun(kind.value), Format.XLSX)) for kind in Kind}
+    files = {kind: cells(exported(hq, Noun(kind.value), Format.XLSX)) for kind in REGISTERED}
     with psycopg.connect(world.dsn) as connection:
         create_tenant(connection, "fresh", "Fresh")
         connection.execute(
@@ -164,7 +200,7 @@ def test_another_company_can_be_made_of_the_files_of_one(hq: TestClient, world: 
         )
     hq.headers.update(bearer(world, "hq@fresh"))
     for kind, (header, rows) in files.items():
-        staged = upload(hq, kind, write(Format.XLSX, kind, header[1:], [row[1:] for row in rows]))
+        staged = upload(hq, kind, written(Format.XLSX, kind, header[1:], [row[1:] for row in rows]))
         assert staged["faults"] == [], kind
         assert hq.post(f"/v1/imports/{staged['id']}:commit").status_code == 200, kind
     for kind, (header, rows) in files.items():

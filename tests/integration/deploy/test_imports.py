@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from platform_api.imports.rows import Kind
 from platform_api.imports.service import Outcome, import_csv
+from platform_api.kit.nouns import Kind
 
 ORGS = "tenant,org,parent,kind,name\ndemo,brand,,brand,Brand\ndemo,north,brand,dealer,North\n"
 SITES = "tenant,site,org,name\ndemo,s1,north,First\ndemo,s2,,Second\n"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from deploy.demo import files, market
 from edge_agent import settings as edge
-from platform_api.imports.rows import Kind
 from platform_api.imports.staging import stage
+from platform_api.kit.nouns import Kind
 from simulators import plan as plans
 
 PORTS = {store.gateway: 20_000 + number for number, store in enumerate(market.STORES)}

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_api.imports.rows import Kind, columns
+from platform_api.imports.kinds import columns
 from platform_api.imports.staging import Fault, stage
 from platform_api.kit.gtin import has_check_digit
+from platform_api.kit.nouns import Kind
 
 SLOTS = "tenant,site,gateway,slot,channel,sku,unit_weight_g,unit_weight_sd_g,capacity,reorder_point,target\n"
 SKUS = "tenant,sku,name_en,unit_weight_g\n"
@@ -58,7 +59,7 @@ def test_a_wrong_header_is_told_before_any_row() -> None:
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"\xff\xfe", "not UTF-8"),
         (b"tenant,sku\0", "zero bytes"),
         (SKUS.encode(), "no rows"),
         (b"", "missing"),

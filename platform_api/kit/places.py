@@ -1,4 +1,4 @@
-"""How many exports may run at once: each holds a connection for as long as its client reads."""
+"""How many exports may run at once in a process: each takes a connection for longer than other requests do."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _places = threading.BoundedSemaphore(EXPORTS_MAX)
 
 
 def take_place() -> Iterator[None]:
-    """Hold one of the process's places while a response is sent. Raises ApiError (503) when none is free."""
+    """Hold one of the process's places until the dependency's scope ends. Raises ApiError (503) when none is free."""
     if not _places.acquire(blocking=False):
         headers = {"Retry-After": str(RETRY_AFTER_S)}
         raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "too many exports at once", headers=headers)

@@ -9,10 +9,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 from psycopg.types.json import Jsonb
 
+from platform_api.flows.importing import Author, import_file
 from platform_api.imports import batch_queries as queries
 from platform_api.imports.models import FaultShown, Import, KindName, Upload
-from platform_api.imports.rows import Kind
-from platform_api.imports.service import Outcome, import_csv
+from platform_api.imports.service import Outcome
 from platform_api.kit.auth import Principal, Role, require
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import (
@@ -26,6 +26,7 @@ from platform_api.kit.errors import (
 )
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.keys import new_key
+from platform_api.kit.nouns import DOCUMENTS, Kind
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.quotas import Quota, quota_of
 
@@ -33,6 +34,10 @@ router = APIRouter(tags=["files"], responses=COMMON_RESPONSES)
 
 ROWS_MAX: Final = 50_000
 """Of an upload: it is written within the time of one request. The command line takes more."""
+DOCUMENT_ROWS_MAX: Final = 2_000
+"""The same of documents: until all are posted, others wait for the stock and credit that they touch."""
+STAGED_MAX: Final = 20
+"""Files of a tenant that wait to be committed: a newer one takes the place of the oldest."""
 FAULTS_TOLD: Final = 200
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 COUNTED: Final = {
@@ -54,7 +59,16 @@ BODY: Final[dict[str, Any]] = {
 }
 
 Row = Mapping[str, Any]
-Head = Annotated[Principal, Depends(require(Role.HQ))]
+
+
+def of_the_whole(caller: Annotated[Principal, Depends(require(Role.HQ))]) -> Principal:
+    """Headquarters; a file is of the whole tenant, and so must be who brings it. Raises ApiError (403)."""
+    if caller.orgs is not None:
+        raise ApiError(HTTPStatus.FORBIDDEN, "files are for people of the whole tenant, not of an organisation")
+    return caller
+
+
+Head = Annotated[Principal, Depends(of_the_whole)]
 
 
 async def file_body(request: Request) -> bytes:
@@ -111,7 +125,7 @@ def commit(import_id: UUID, caller: Head, tx: Tx) -> Import:
     if row["content"] is None:
         raise ApiError(HTTPStatus.CONFLICT, "the file is too old: upload it again")
     kind = Kind(row["kind"])
-    outcome = import_csv(tx, kind, bytes(row["content"]), tenant=caller.tenant_id)
+    outcome = import_file(tx, kind, bytes(row["content"]), tenant=caller.tenant_id, author=_author(caller))
     if outcome.faults:
         raise InputError(
             [
@@ -130,12 +144,18 @@ def commit(import_id: UUID, caller: Head, tx: Tx) -> Import:
 def _stage(tx: Connection, caller: Principal, kind: Kind, content: bytes) -> Made:
     if not content:
         raise unprocessable("body", "is empty")
-    outcome = import_csv(tx, kind, content, tenant=caller.tenant_id, dry_run=True)
-    if outcome.rows > ROWS_MAX:
-        raise unprocessable("body", f"has {outcome.rows} rows, more than {ROWS_MAX}: split it")
+    most = DOCUMENT_ROWS_MAX if kind in DOCUMENTS else ROWS_MAX
+    outcome = import_file(
+        tx, kind, content, tenant=caller.tenant_id, dry_run=True, author=_author(caller), rows_max=most
+    )
     import_id = new_key()
     tx.execute(queries.INSERT_BATCH, _values(caller, import_id, kind, outcome, content))
+    tx.execute(queries.KEEP_NEWEST, {"tenant_id": caller.tenant_id, "newest": STAGED_MAX})
     return _one(tx, caller, import_id), {"Location": f"/v1/imports/{import_id}"}
+
+
+def _author(caller: Principal) -> Author:
+    return Author(caller.login, caller.user_id)
 
 
 def _values(caller: Principal, import_id: UUID, kind: Kind, outcome: Outcome, content: bytes) -> dict[str, Any]:
