@@ -9,6 +9,7 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from psycopg import sql
 
@@ -109,11 +110,14 @@ def test_another_tenants_series_is_not_exported(ops: TestClient, world: World) -
     assert ops.get("/v1/readings:export", params=params).status_code == 404
 
 
-def test_more_exports_than_places_are_told_to_come_back(ops: TestClient, world: World) -> None:
+def test_more_exports_than_places_are_told_to_come_back(ops: TestClient, application: FastAPI, world: World) -> None:
+    taken = application.state.pool.get_stats().get("requests_num", 0)
     holding = [places.take_place() for _ in range(places.EXPORTS_MAX)]
     for place in holding:
         next(place)
     answer = ops.get("/v1/readings:export", params=whole(world))
+    # Who is sent away has taken no connection but that which told who asks.
+    assert application.state.pool.get_stats().get("requests_num", 0) == taken + 1
     for place in holding:
         next(place, None)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "15")
