@@ -24,8 +24,8 @@ class Settings(BaseSettings):
     the authority that they shall believe and ``gateway_update_key_file`` the public key of updates: told when a claim
     code is redeemed. Without the first no code can be. ``webhook_loopback`` lets webhooks go to this machine, and over
     plain HTTP: for trials; ``webhook_networks`` to private networks that hold nothing but what tenants may ask.
-    ``oidc_issuer`` names the provider of identities by which people of ``oidc_tenant`` log in, ``oidc_name`` is what the
-    button calls it, ``public_url`` is where browsers find this platform.
+    ``oidc_issuer`` names the provider of identities by which people of ``oidc_tenant`` log in, ``oidc_name`` is what
+    the button calls it, ``public_url`` is where browsers find this platform.
     """
 
     model_config = SettingsConfigDict(env_prefix="SHELFPULSE_", frozen=True)
