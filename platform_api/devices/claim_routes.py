@@ -101,13 +101,13 @@ def reinstate(gateway: GatewayId, caller: Operator, tx: Tx) -> Gateway:
     return gateway_of(tx, caller, gateway)
 
 
-def count_redeem(request: Request) -> None:
+async def count_redeem(request: Request) -> None:
     """Count an attempt, before any connection is taken. Raises ApiError (429)."""
     limits = cast("Limits", request.app.state.limits)
     limits.take_redeem(request.client.host if request.client else "")
 
 
-def provisioning(request: Request) -> Provisioning:
+async def provisioning(request: Request) -> Provisioning:
     """What gateways are told besides their secret. Raises ApiError (503) when this platform was not told it."""
     known = cast("Provisioning", request.app.state.provisioning)
     if not known.broker_url:

@@ -1,6 +1,6 @@
 """Who asks: a bearer token, an API key, or the cookie of a page."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -92,7 +92,7 @@ Identify = Callable[[Connection, Credential], Principal]
 """Given by tenancy, so that the kit knows no table. Raises ApiError (401)."""
 
 
-def credential(request: Request) -> Credential:
+async def credential(request: Request) -> Credential:
     """The credential of a request, before any connection is taken. Raises ApiError (401, 403)."""
     scheme, _, value = request.headers.get("authorization", "").partition(" ")
     if value:
@@ -157,10 +157,10 @@ def note_request(tx: Connection, request: Request, who: Principal) -> None:
 Caller = Annotated[Principal, Depends(principal, scope="function")]
 
 
-def require(*roles: Role) -> Callable[[Principal], Principal]:
+def require(*roles: Role) -> Callable[[Principal], Awaitable[Principal]]:
     """A dependency that lets only these roles pass. Raises ApiError (403)."""
 
-    def check(caller: Caller) -> Principal:
+    async def check(caller: Caller) -> Principal:
         if caller.role not in roles:
             raise ApiError(HTTPStatus.FORBIDDEN, f"role {caller.role} may not do this")
         return caller

@@ -17,7 +17,7 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def expected_version(
+async def expected_version(
     if_match: Annotated[
         str | None,
         Header(description='The ETag last seen, for instance `"1"`', json_schema_extra={"pattern": ETAG_PATTERN}),

@@ -13,8 +13,8 @@ from fastapi import Depends, Header, Request, Response
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel
 
-from platform_api.kit.auth import Caller
-from platform_api.kit.db import Tx
+from platform_api.kit.auth import Caller, Principal
+from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import COMMON_RESPONSES, ApiError, unprocessable
 
 KEY_PATTERN: Final = r"^[!-~]{1,200}$"
@@ -41,23 +41,10 @@ Made = tuple[BaseModel, Mapping[str, str]]
 
 
 class Once:
-    """Runs the work of a request at most once a key (dependency; header ``Idempotency-Key``). Raises ApiError (400)."""
+    """Runs the work of a request at most once a key of its caller."""
 
-    def __init__(
-        self,
-        request: Request,
-        caller: Caller,
-        tx: Tx,
-        key: Annotated[
-            str | None,
-            Header(
-                alias="Idempotency-Key", pattern=KEY_PATTERN, description="Any text of yours, new for each new thing"
-            ),
-        ] = None,
-    ) -> None:
-        if key is None or not key:
-            raise ApiError(HTTPStatus.BAD_REQUEST, "send an Idempotency-Key: any text of yours, new for each new thing")
-        self._request = f"{request.method} {request.url.path}"
+    def __init__(self, tx: Connection, caller: Principal, request: str, key: str) -> None:
+        self._request = request
         self._tx = tx
         self._of: dict[str, Any] = {"tenant_id": caller.tenant_id, "user_id": caller.user_id, "key": key}
 
@@ -101,4 +88,19 @@ def _response(status: int, headers: Mapping[str, str], body: str, *, replayed: b
     return Response(body, status_code=status, headers=told, media_type="application/json")
 
 
-OnceOnly = Annotated[Once, Depends(Once, scope="function")]
+async def once_only(
+    request: Request,
+    caller: Caller,
+    tx: Tx,
+    key: Annotated[
+        str | None,
+        Header(alias="Idempotency-Key", pattern=KEY_PATTERN, description="Any text of yours, new for each new thing"),
+    ] = None,
+) -> Once:
+    """What the header ``Idempotency-Key`` asks for. Raises ApiError (400) without it."""
+    if not key:
+        raise ApiError(HTTPStatus.BAD_REQUEST, "send an Idempotency-Key: any text of yours, new for each new thing")
+    return Once(tx, caller, f"{request.method} {request.url.path}", key)
+
+
+OnceOnly = Annotated[Once, Depends(once_only, scope="function")]

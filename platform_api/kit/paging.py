@@ -68,15 +68,9 @@ CursorText = Annotated[str | None, Query(max_length=CURSOR_MAX_CHARS, descriptio
 
 
 class Page:
-    """Which page of a list is asked for (query parameters ``limit`` and ``cursor``)."""
+    """Which page of a list is asked for."""
 
-    def __init__(
-        self,
-        request: Request,
-        response: Response,
-        limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows a page")] = LIMIT_DEFAULT,
-        cursor: CursorText = None,
-    ) -> None:
+    def __init__(self, request: Request, response: Response, limit: int, cursor: str | None) -> None:
         self.limit = limit
         self._cursor = cursor
         self._request = request
@@ -98,4 +92,14 @@ class Page:
         return Listing(items=[item(row) for row in shown], next=following)
 
 
-Paging = Annotated[Page, Depends()]
+async def page_of(
+    request: Request,
+    response: Response,
+    limit: Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows a page")] = LIMIT_DEFAULT,
+    cursor: CursorText = None,
+) -> Page:
+    """What the query parameters ``limit`` and ``cursor`` ask for."""
+    return Page(request, response, limit, cursor)
+
+
+Paging = Annotated[Page, Depends(page_of)]

@@ -31,7 +31,12 @@ INSERT INTO api_key (key_id, tenant_id, user_id, prefix, key_hash, name, expires
 VALUES (%(key_id)s, %(tenant_id)s, %(user_id)s, %(prefix)s, %(key_hash)s, %(name)s, %(expires_at)s, %(scopes)s)
 """
 
-KEY_BY_PREFIX = "SELECT * FROM auth_key(%(prefix)s)"
+# An API key and whom it acts for (NULL: disabled), in one round trip. It proves nothing before its hash was compared:
+# whoever does not present the secret is refused, and what was entered ends with the transaction.
+KEY_IDENTITY = """
+SELECT k.key_hash, k.expires_at, k.revoked_at, k.scopes, i.*, set_config('app.tenant', i.tenant_id, true) AS entered
+FROM auth_key(%(prefix)s) k LEFT JOIN LATERAL auth_identity(k.user_id, NULL) i ON true
+"""
 
 INSERT_REFRESH = """
 INSERT INTO refresh_token (token_hash, family, user_id, issued_at, expires_at)

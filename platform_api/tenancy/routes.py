@@ -22,7 +22,7 @@ router = APIRouter(tags=["tenancy"], responses=COMMON_RESPONSES)
 RefreshCookie = Annotated[str | None, Cookie(alias=REFRESH_COOKIE, max_length=128)]
 
 
-def signing_secret(request: Request) -> str:
+async def signing_secret(request: Request) -> str:
     """The key that signs access tokens."""
     return cast("str", request.app.state.secret)
 

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import structlog
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 from pwdlib import PasswordHash
 
 from contracts.errors import UserError
@@ -30,6 +30,7 @@ from platform_api.tenancy.rules import REFRESH_LIFE, Verdict, is_login, judge_re
 
 _log = structlog.get_logger(__name__)
 _hasher: Final = PasswordHash.recommended()
+_NOBODY: Final[DictRow] = {"user_id": None}
 _PREFIX_ALPHABET: Final = string.ascii_lowercase + string.digits
 
 
@@ -200,15 +201,16 @@ def identify_with(secret: str) -> Identify:
         try:
             if credential.token.startswith("spk_"):
                 key = tokens.read_key(credential.token)
-                user_id, expires_at, scopes = _key_owner(tx, key, now)
-                by_key = key.prefix
+                row = _key_owner(tx, key, now)
+                expires_at, scopes, by_key = row["expires_at"], frozenset(map(Scope, row["scopes"])), key.prefix
             else:
                 access = tokens.read_access(credential.token, secret=secret, now=now)
-                user_id, expires_at, scopes, by_key = access.user_id, access.expires_at, frozenset(Scope), ""
+                found = tx.execute(queries.IDENTITY, {"user_id": access.user_id, "login": None}).fetchone()
+                row = found or _NOBODY
+                expires_at, scopes, by_key = access.expires_at, frozenset(Scope), ""
         except tokens.TokenError as error:
             raise unauthenticated(str(error)) from error
-        row = tx.execute(queries.IDENTITY, {"user_id": user_id, "login": None}).fetchone()
-        if row is None:
+        if row["user_id"] is None:
             raise unauthenticated("the user is disabled")
         return Principal(
             user_id=row["user_id"],
@@ -235,15 +237,16 @@ def _decoy_hash() -> str:
     return _hasher.hash(secrets.token_urlsafe(16))
 
 
-def _key_owner(tx: Connection, key: tokens.ApiKey, now: datetime) -> tuple[UUID, datetime | None, frozenset[Scope]]:
-    row = tx.execute(queries.KEY_BY_PREFIX, {"prefix": key.prefix}).fetchone()
+def _key_owner(tx: Connection, key: tokens.ApiKey, now: datetime) -> DictRow:
+    """The key's row with its owner's. Raises TokenError."""
+    row = tx.execute(queries.KEY_IDENTITY, {"prefix": key.prefix}).fetchone()
     if row is None or not compare_digest(bytes(row["key_hash"]), key.digest):
         msg = "API key is not valid"
         raise tokens.TokenError(msg)
     if row["revoked_at"] is not None or (row["expires_at"] is not None and row["expires_at"] <= now):
         msg = "API key has ended"
         raise tokens.TokenError(msg)
-    return row["user_id"], row["expires_at"], frozenset(map(Scope, row["scopes"]))
+    return row
 
 
 def _continue_family(tx: Connection, user_id: UUID, family: UUID, *, secret: str, now: datetime) -> Session:
