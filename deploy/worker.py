@@ -292,7 +292,7 @@ class Worker:
                     job(connection)
                 finally:
                     self._busy.discard(connection)
-        except BaseException as error:
+        except Exception as error:
             self._metrics.done.labels(name, "failed").inc()
             log.warning("job_failed", job=name, error=" ".join(str(error).split()))
             raise

@@ -1,9 +1,8 @@
 """GET /v1/anomalies, and POST /v1/anomalies/{id}:acknowledge, :resolve, :dismiss, :label."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query, Response
@@ -13,16 +12,16 @@ from platform_api.anomalies import queries
 from platform_api.anomalies.models import Anomaly, Decision, Labelling
 from platform_api.anomalies.rules import Action, default_label, state_after
 from platform_api.kit.auth import Caller, Principal, Role, require
-from platform_api.kit.conditions import ExpectedVersion, etag, stale
+from platform_api.kit.conditions import ExpectedVersion
 from platform_api.kit.db import Connection, Tx
-from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found
+from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError
 from platform_api.kit.filters import Name, Since, Until, bounds
 from platform_api.kit.notices import notify_live
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.rows import Row, lock_one, read_one, tagged
 
 router = APIRouter(tags=["anomalies"], responses=COMMON_RESPONSES)
 
-Row = Mapping[str, Any]
 Kinds = Annotated[list[AnomalyKind] | None, Query(description="Only these kinds", max_length=len(AnomalyKind))]
 States = Annotated[list[AnomalyState] | None, Query(description="Only these states", max_length=len(AnomalyState))]
 Decider = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.STORE, Role.DEALER))]
@@ -61,7 +60,9 @@ def list_anomalies(
 @router.get("/v1/anomalies/{anomaly_id}", summary="Read an anomaly", responses=NOT_FOUND_RESPONSE)
 def read_anomaly(anomaly_id: UUID, caller: Caller, tx: Tx, response: Response) -> Anomaly:
     """One anomaly; its ETag is what a decision must name."""
-    return _answer(_one(tx, queries.ANOMALY, caller, anomaly_id), response)
+    return _anomaly(
+        tagged(read_one(tx, queries.ANOMALY, {**caller.scope, "anomaly_id": anomaly_id}, "anomaly"), response)
+    )
 
 
 @router.post("/v1/anomalies/{anomaly_id}:acknowledge", summary="Acknowledge", responses=CHANGE_RESPONSES)
@@ -69,7 +70,7 @@ def acknowledge(  # one argument a part of the request
     anomaly_id: UUID, caller: Decider, version: ExpectedVersion, tx: Tx, response: Response, details: Details = None
 ) -> Anomaly:
     """Someone has seen it and looks after it."""
-    return _answer(_decide(tx, caller, anomaly_id, Action.ACKNOWLEDGE, version, details), response)
+    return _anomaly(tagged(_decide(tx, caller, anomaly_id, Action.ACKNOWLEDGE, version, details), response))
 
 
 @router.post("/v1/anomalies/{anomaly_id}:resolve", summary="Resolve", responses=CHANGE_RESPONSES)
@@ -77,7 +78,7 @@ def resolve(  # one argument a part of the request
     anomaly_id: UUID, caller: Decider, version: ExpectedVersion, tx: Tx, response: Response, details: Details = None
 ) -> Anomaly:
     """It was there, and has been mended."""
-    return _answer(_decide(tx, caller, anomaly_id, Action.RESOLVE, version, details), response)
+    return _anomaly(tagged(_decide(tx, caller, anomaly_id, Action.RESOLVE, version, details), response))
 
 
 @router.post("/v1/anomalies/{anomaly_id}:dismiss", summary="Dismiss", responses=CHANGE_RESPONSES)
@@ -85,7 +86,7 @@ def dismiss(  # one argument a part of the request
     anomaly_id: UUID, caller: Decider, version: ExpectedVersion, tx: Tx, response: Response, details: Details = None
 ) -> Anomaly:
     """It was none, or was expected; without a label it counts as a false alarm."""
-    return _answer(_decide(tx, caller, anomaly_id, Action.DISMISS, version, details), response)
+    return _anomaly(tagged(_decide(tx, caller, anomaly_id, Action.DISMISS, version, details), response))
 
 
 @router.post("/v1/anomalies/{anomaly_id}:label", summary="Label", responses=CHANGE_RESPONSES)
@@ -94,15 +95,13 @@ def label(  # one argument a part of the request
 ) -> Anomaly:
     """Say what it really was, whatever its state: the threshold of its place follows from all labels there."""
     given = Decision(label=details.label, note=details.note)
-    return _answer(_decide(tx, caller, anomaly_id, Action.LABEL, version, given), response)
+    return _anomaly(tagged(_decide(tx, caller, anomaly_id, Action.LABEL, version, given), response))
 
 
 def _decide(  # who, what, on which version, with which words
     tx: Connection, caller: Principal, anomaly_id: UUID, action: Action, version: int, details: Decision | None
 ) -> Row:
-    row = _one(tx, queries.ANOMALY_FOR_UPDATE, caller, anomaly_id)
-    if row["version"] != version:
-        raise stale("anomaly")
+    row = lock_one(tx, queries.ANOMALY_FOR_UPDATE, {**caller.scope, "anomaly_id": anomaly_id}, "anomaly", version)
     following = state_after(AnomalyState(row["state"]), action)
     if following is None:
         raise ApiError(HTTPStatus.CONFLICT, f"cannot {action} an anomaly that is {row['state']}")
@@ -120,19 +119,7 @@ def _decide(  # who, what, on which version, with which words
         },
     )
     notify_live(tx, LiveNotice(caller.tenant_id, [row["site_id"]], anomalies=1))
-    return _one(tx, queries.ANOMALY, caller, anomaly_id)
-
-
-def _one(tx: Connection, query: str, caller: Principal, anomaly_id: UUID) -> Row:
-    row = tx.execute(query, {**caller.scope, "anomaly_id": anomaly_id}).fetchone()
-    if row is None:
-        raise not_found("anomaly")
-    return row
-
-
-def _answer(row: Row, response: Response) -> Anomaly:
-    response.headers["ETag"] = etag(row["version"])
-    return _anomaly(row)
+    return read_one(tx, queries.ANOMALY, {**caller.scope, "anomaly_id": anomaly_id}, "anomaly")
 
 
 def _anomaly(row: Row) -> Anomaly:

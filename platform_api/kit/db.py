@@ -11,7 +11,7 @@ from fastapi.concurrency import contextmanager_in_threadpool
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
-POOL_WAIT_S: Final = 2.0
+POOL_WAIT_S: Final = 5.0
 """A request that cannot have a connection in this time is answered 503 rather than queued."""
 POOL_QUEUE_MAX: Final = 200
 STATEMENT_TIMEOUT_MS: Final = 8_000

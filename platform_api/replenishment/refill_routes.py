@@ -1,25 +1,24 @@
 """GET /v1/refills and POST /v1/refills/{refill_id}:cancel: what stores shall put on their shelves."""
 
-from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 
 from platform_api.kit.auth import Caller, Principal, Role, require
-from platform_api.kit.conditions import ExpectedVersion, etag, stale
-from platform_api.kit.db import Connection, Tx
-from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found
+from platform_api.kit.conditions import ExpectedVersion
+from platform_api.kit.db import Tx
+from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError
 from platform_api.kit.filters import Name
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.rows import Row, lock_one, read_one, tagged
 from platform_api.replenishment import refill_queries as queries
 from platform_api.replenishment.refill_models import RefillTask
 from platform_api.replenishment.refill_rules import RefillState
 
 router = APIRouter(tags=["replenishment"], responses=COMMON_RESPONSES)
 
-Row = Mapping[str, Any]
 States = Annotated[list[RefillState] | None, Query(description="Only these states", max_length=len(RefillState))]
 Decider = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.DEALER, Role.STORE))]
 
@@ -37,31 +36,17 @@ def list_refills(caller: Caller, tx: Tx, page: Paging, site: Name = None, state:
 @router.get("/v1/refills/{refill_id}", summary="Read a refill", responses=NOT_FOUND_RESPONSE)
 def read_refill(refill_id: UUID, caller: Caller, tx: Tx, response: Response) -> RefillTask:
     """One task; its ETag is what a cancellation must name."""
-    return _answer(_one(tx, queries.REFILL, caller, refill_id), response)
+    return _task(tagged(read_one(tx, queries.REFILL, {**caller.scope, "refill_id": refill_id}, "refill"), response))
 
 
 @router.post("/v1/refills/{refill_id}:cancel", summary="Cancel a refill", responses=CHANGE_RESPONSES)
 def cancel(refill_id: UUID, caller: Decider, version: ExpectedVersion, tx: Tx, response: Response) -> RefillTask:
     """The units stay in the back room: what the shelves see from now on counts for other tasks."""
-    row = _one(tx, queries.REFILL_FOR_UPDATE, caller, refill_id)
-    if row["version"] != version:
-        raise stale("refill")
+    row = lock_one(tx, queries.REFILL_FOR_UPDATE, {**caller.scope, "refill_id": refill_id}, "refill", version)
     if row["state"] != RefillState.OPEN:
         raise ApiError(HTTPStatus.CONFLICT, f"the refill is {row['state']}")
     tx.execute(queries.CANCEL, {"tenant_id": caller.tenant_id, "refill_id": refill_id, "login": caller.login})
-    return _answer(_one(tx, queries.REFILL, caller, refill_id), response)
-
-
-def _one(tx: Connection, query: str, caller: Principal, refill_id: UUID) -> Row:
-    row = tx.execute(query, {**caller.scope, "refill_id": refill_id}).fetchone()
-    if row is None:
-        raise not_found("refill")
-    return row
-
-
-def _answer(row: Row, response: Response) -> RefillTask:
-    response.headers["ETag"] = etag(row["version"])
-    return _task(row)
+    return _task(tagged(read_one(tx, queries.REFILL, {**caller.scope, "refill_id": refill_id}, "refill"), response))
 
 
 def _task(row: Row) -> RefillTask:

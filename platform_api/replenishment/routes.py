@@ -1,28 +1,27 @@
 """GET /v1/proposals, and POST /v1/proposals/{id}:approve, :reject."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 
 from contracts.facts import LiveNotice, ProposalState
 from platform_api.kit.auth import Caller, Principal, Role, require
-from platform_api.kit.conditions import ExpectedVersion, etag, stale
+from platform_api.kit.conditions import ExpectedVersion
 from platform_api.kit.db import Connection, Tx
-from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found
+from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError
 from platform_api.kit.filters import Name, SkuName
 from platform_api.kit.notices import notify_live
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.rows import Row, lock_one, read_one, tagged
 from platform_api.replenishment import queries
 from platform_api.replenishment.models import Proposal
 from platform_api.replenishment.rules import Action, state_after
 
 router = APIRouter(tags=["replenishment"], responses=COMMON_RESPONSES)
 
-Row = Mapping[str, Any]
 States = Annotated[list[ProposalState] | None, Query(description="Only these states", max_length=len(ProposalState))]
 Decider = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.DEALER, Role.STORE))]
 
@@ -51,43 +50,31 @@ def list_proposals(  # one argument a query parameter
 @router.get("/v1/proposals/{proposal_id}", summary="Read a proposal", responses=NOT_FOUND_RESPONSE)
 def read_proposal(proposal_id: UUID, caller: Caller, tx: Tx, response: Response) -> Proposal:
     """One proposal; its ETag is what a decision must name."""
-    return _answer(_one(tx, queries.PROPOSAL, caller, proposal_id), response)
+    return _proposal(
+        tagged(read_one(tx, queries.PROPOSAL, {**caller.scope, "proposal_id": proposal_id}, "proposal"), response)
+    )
 
 
 @router.post("/v1/proposals/{proposal_id}:approve", summary="Approve", responses=CHANGE_RESPONSES)
 def approve(proposal_id: UUID, caller: Decider, version: ExpectedVersion, tx: Tx, response: Response) -> Proposal:
     """The suggested units shall be ordered."""
-    return _answer(_decide(tx, caller, proposal_id, Action.APPROVE, version), response)
+    return _proposal(tagged(_decide(tx, caller, proposal_id, Action.APPROVE, version), response))
 
 
 @router.post("/v1/proposals/{proposal_id}:reject", summary="Reject", responses=CHANGE_RESPONSES)
 def reject(proposal_id: UUID, caller: Decider, version: ExpectedVersion, tx: Tx, response: Response) -> Proposal:
     """Nothing shall be ordered in this cycle."""
-    return _answer(_decide(tx, caller, proposal_id, Action.REJECT, version), response)
+    return _proposal(tagged(_decide(tx, caller, proposal_id, Action.REJECT, version), response))
 
 
 def _decide(tx: Connection, caller: Principal, proposal_id: UUID, action: Action, version: int) -> Row:
-    row = _one(tx, queries.PROPOSAL_FOR_UPDATE, caller, proposal_id)
-    if row["version"] != version:
-        raise stale("proposal")
+    row = lock_one(tx, queries.PROPOSAL_FOR_UPDATE, {**caller.scope, "proposal_id": proposal_id}, "proposal", version)
     following = state_after(ProposalState(row["state"]), action)
     if following is None:
         raise ApiError(HTTPStatus.CONFLICT, f"cannot {action} a proposal that is {row['state']}")
     tx.execute(queries.DECIDE, {**caller.scope, "proposal_id": proposal_id, "version": version, "state": following})
     notify_live(tx, LiveNotice(caller.tenant_id, [row["site_id"]], proposals=1))
-    return _one(tx, queries.PROPOSAL, caller, proposal_id)
-
-
-def _one(tx: Connection, query: str, caller: Principal, proposal_id: UUID) -> Row:
-    row = tx.execute(query, {**caller.scope, "proposal_id": proposal_id}).fetchone()
-    if row is None:
-        raise not_found("proposal")
-    return row
-
-
-def _answer(row: Row, response: Response) -> Proposal:
-    response.headers["ETag"] = etag(row["version"])
-    return _proposal(row)
+    return read_one(tx, queries.PROPOSAL, {**caller.scope, "proposal_id": proposal_id}, "proposal")
 
 
 def _proposal(row: Row) -> Proposal:
