@@ -166,3 +166,23 @@ def require(*roles: Role) -> Callable[[Principal], Awaitable[Principal]]:
         return caller
 
     return check
+
+
+ORG_BEYOND: Final = """
+SELECT org_id FROM org WHERE tenant_id = %(tenant_id)s AND NOT org_id = ANY(%(orgs)s) LIMIT 1
+"""
+
+
+def require_whole(*roles: Role) -> Callable[[Principal, Connection], Principal]:
+    """A dependency that lets these roles pass, unless they are of a part of the tenant. Raises ApiError (403).
+
+    For the people and keys of the tenant as a whole: headquarters of a region could otherwise make themselves
+    headquarters of all. Whoever is of the organisation above all others is of the whole.
+    """
+
+    def check(caller: Annotated[Principal, Depends(require(*roles))], tx: Tx) -> Principal:
+        if caller.orgs is not None and tx.execute(ORG_BEYOND, caller.org_scope).fetchone() is not None:
+            raise ApiError(HTTPStatus.FORBIDDEN, "this is for people of the whole tenant")
+        return caller
+
+    return check

@@ -4,6 +4,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from ipaddress import ip_network
 from math import ceil
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -26,6 +27,7 @@ REDEEMS_PER_S: Final = 0.2
 REDEEMS_BURST: Final = 10
 ALL_REDEEMS_PER_S: Final = 20.0
 ALL_REDEEMS_BURST: Final = 200
+IPV6_CLIENT_BITS: Final = 64
 CLIENTS_MAX: Final = 10_000
 
 
@@ -75,7 +77,10 @@ class Limits:
         self._all_redeems = Bucket(ALL_REDEEMS_PER_S, ALL_REDEEMS_BURST)
 
     def take_request(self, user: str) -> dict[str, str]:
-        """Count a request of a known user, and return the headers that tell them. Raises ApiError (429)."""
+        """Count a request of a known user, or of one of their keys, and return the headers that tell them.
+
+        Raises ApiError (429).
+        """
         drawn = self._requests.draw(user)
         told = {
             "RateLimit-Policy": f'"user";q={REQUESTS_BURST};w={ceil(REQUESTS_BURST / REQUESTS_PER_S)}',
@@ -86,16 +91,18 @@ class Limits:
 
     def take_login(self, login: str, address: str) -> None:
         """Count an attempt to log in, for its login name and for its address. Raises ApiError (429)."""
-        _refuse(max(self._logins.take(f"login {login.lower()}"), self._logins.take(f"address {address}")))
+        # One after the other: who is stopped by their address must not use up the attempts of a login's owner.
+        _refuse(self._logins.take(f"address {_network(address)}"))
+        _refuse(self._logins.take(f"login {login.lower()}"))
 
     def take_federated(self, address: str) -> None:
         """Count a log-in that leaves for a provider of identities. Raises ApiError (429)."""
-        _refuse(self._federated.take(address))
+        _refuse(self._federated.take(_network(address)))
 
     def take_redeem(self, address: str) -> None:
         """Count an attempt to redeem a claim code, for its address and for all. Raises ApiError (429)."""
         # One after the other: what its own limit stops must not use up that of the others.
-        _refuse(self._redeems.take(address))
+        _refuse(self._redeems.take(_network(address)))
         _refuse(self._all_redeems.take("all"))
 
 
@@ -103,3 +110,11 @@ def _refuse(wait_s: float, told: Mapping[str, str] = MappingProxyType({})) -> No
     if wait_s > 0:
         headers = {**told, "Retry-After": str(ceil(wait_s))}
         raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "too many requests; wait", headers=headers)
+
+
+def _network(address: str) -> str:
+    """What stands for a client: its address, of IPv6 the /64 that a single client has all of."""
+    try:
+        return str(ip_network((address, IPV6_CLIENT_BITS), strict=False)) if ":" in address else address
+    except ValueError:
+        return address

@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from contracts.errors import UserError
-from platform_api.kit.auth import Caller, Principal, Role, Scope, require
+from platform_api.kit.auth import Caller, Principal, Role, Scope, require_whole
 from platform_api.kit.conditions import ExpectedVersion, etag, stale
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import (
@@ -44,8 +44,8 @@ from platform_api.tenancy.rules import role_fault
 router = APIRouter(tags=["tenancy"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
-Head = Annotated[Principal, Depends(require(Role.HQ))]
-Auditor = Annotated[Principal, Depends(require(Role.HQ, Role.AUDITOR))]
+Head = Annotated[Principal, Depends(require_whole(Role.HQ))]
+Auditor = Annotated[Principal, Depends(require_whole(Role.HQ, Role.AUDITOR))]
 OrgPath = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]*$")]
 
 

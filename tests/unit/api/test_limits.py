@@ -43,3 +43,23 @@ def test_guessing_one_login_from_many_addresses_is_slowed_down() -> None:
         limits.take_login("OPS@acme", "10.0.1.1")
     assert refused.value.status == 429
     assert int(refused.value.headers["Retry-After"]) >= 1
+
+
+def test_who_is_stopped_by_their_address_does_not_lock_out_a_login() -> None:
+    limits = Limits()
+    for number in range(LOGINS_BURST):
+        limits.take_login(f"nobody-{number}", "10.0.0.1")
+    for _ in range(LOGINS_BURST * 2):
+        with pytest.raises(ApiError):
+            limits.take_login("ops@acme", "10.0.0.1")
+    limits.take_login("ops@acme", "10.0.0.2")
+
+
+def test_a_client_does_not_get_more_attempts_by_the_many_addresses_of_its_network() -> None:
+    limits = Limits()
+    for number in range(LOGINS_BURST):
+        limits.take_login(f"nobody-{number}", f"2001:db8::{number}")
+    with pytest.raises(ApiError):
+        limits.take_login("ops@acme", "2001:db8::ffff")
+    limits.take_login("ops@acme", "2001:db8:0:1::1")
+    limits.take_login("ops@acme", "fe80::1%eth0")
