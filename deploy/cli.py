@@ -80,6 +80,7 @@ MOUNTS: Final = (
     Mount("quarantine", "deploy.quarantine", "What was refused and why: list, show, retry, discard.", "all"),
     Mount("doctor", "deploy.doctor", "Find what is commonly wrong, with the remedy.", "all"),
     Mount("release", "deploy.releases.main", "Releases for gateways: build, sign, verify.", "all"),
+    Mount("demo", "deploy.demo.channel.main", "Data for the demo: channel.", "all"),
     Mount("detect", "deploy.detect.main", "Anomalies of a CSV file or of a recorded site.", "all"),
     Mount("evaluate", "deploy.detect.evaluate", "Judge the detectors on simulated sites whose truth is known.", "all"),
     Mount("bench", "deploy.bench.main", "Measure with ratios in one run.", "all"),

@@ -44,11 +44,11 @@ def tables() -> dict[Kind, str]:
         for position, article in enumerate(market.ARTICLES)
     ]
     return {
-        Kind.ORGS: _csv(Kind.ORGS, orgs),
-        Kind.SITES: _csv(Kind.SITES, sites),
-        Kind.DEVICES: _csv(Kind.DEVICES, _devices()),
-        Kind.SKUS: _csv(Kind.SKUS, skus),
-        Kind.SLOTS: _csv(Kind.SLOTS, map(_slot, market.bays())),
+        Kind.ORGS: csv_of(Kind.ORGS, orgs),
+        Kind.SITES: csv_of(Kind.SITES, sites),
+        Kind.DEVICES: csv_of(Kind.DEVICES, _devices()),
+        Kind.SKUS: csv_of(Kind.SKUS, skus),
+        Kind.SLOTS: csv_of(Kind.SLOTS, map(_slot, market.bays())),
     }
 
 
@@ -150,7 +150,8 @@ def _slot(bay: market.Bay) -> dict[str, Any]:
     }
 
 
-def _csv(kind: Kind, rows: Iterable[Mapping[str, Any]]) -> str:
+def csv_of(kind: Kind, rows: Iterable[Mapping[str, Any]]) -> str:
+    """CSV text with the header of the kind; what a row leaves out stays empty."""
     names: Sequence[str] = columns(kind)
     text = io.StringIO()
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")

@@ -161,7 +161,11 @@ def bays() -> Iterator[Bay]:
 
 def gtin_of(position: int) -> str:
     """GTIN-13 of the article at ``position``: prefix 20, a running number, and its check digit."""
-    body = f"20{position + 1:010}"
+    return with_check_digit(f"20{position + 1:010}")
+
+
+def with_check_digit(body: str) -> str:
+    """A GTIN from its other digits (GS1 General Specifications, section 7.9)."""
     digits = [int(digit) for digit in reversed(body)]
     check = -(3 * sum(digits[0::2]) + sum(digits[1::2])) % 10
     return f"{body}{check}"

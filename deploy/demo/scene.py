@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import psycopg
 
@@ -19,10 +19,15 @@ from platform_api.imports.service import import_csv
 from platform_api.tenancy.service import create_tenant
 from simulators import plan as plans
 
+if TYPE_CHECKING:
+    from deploy.local.process import Child
+
 EDGE_STOP_S: Final = files.DRAIN_S + 10.0
 SIMULATOR: Final = "simulate"
 GATEWAY_EVERY_S: Final = 1.0
 """The others do not all load Python while the first chart begins to move."""
+HISTORY_S: Final = 20.0
+"""When the channel's history is brought in, after the first gateway has started: the shelves come first."""
 
 
 class Demo:
@@ -39,6 +44,7 @@ class Demo:
         self._waiting = list(zip(market.STORES, self.outboxes(), strict=True))
         self._started: list[str] = []
         self._next_at_s = 0.0
+        self._history: Child | None = None
 
     def register(self) -> Access:
         """Tenant, master data, people and the gateways' credentials, here and in the database. May be repeated."""
@@ -109,6 +115,9 @@ class Demo:
         if self._waiting and time.monotonic() >= self._next_at_s:
             self._start_next_gateway()
         at_s = time.monotonic() - self._started_at
+        if self._history is None and at_s >= HISTORY_S:
+            self._say("bringing in a quarter of the channel's orders, deliveries and payments")
+            self._history = self._stack.start_once("channel", "demo", "channel")
         while self._lines and at_s >= self._lines[0].at_s:
             self._say(self._lines.pop(0).text)
         if self._broker_due and at_s >= BROKER_RESTART_S:
@@ -117,8 +126,14 @@ class Demo:
 
     def stop_gateways(self) -> None:
         """Stop reading shelves; what the gateways hold is handed over first, while the dataflow still runs."""
+        self.stop_history()
         self._stack.supervisor.stop(*self._started)
         self._stack.supervisor.stop(SIMULATOR)
+
+    def stop_history(self) -> None:
+        """Stop bringing in the history, if that is still going on; the next start goes on with it."""
+        if self._history is not None:
+            self._history.stop()
 
 
 def edge_name(store: market.Store) -> str:

@@ -19,7 +19,7 @@ from deploy.local.discovery import SAME_CLOCK, SUPERVISOR, Login, StackInfo, for
 from deploy.local.figures import is_healthy
 from deploy.local.ports import LOOPBACK, assign
 from deploy.local.postgres import Postgres
-from deploy.local.process import ProcessSpec
+from deploy.local.process import Child, ProcessSpec
 from deploy.local.state import StateDir, StateLock, load_secrets, open_state
 from deploy.local.supervisor import Service, Supervisor
 
@@ -173,6 +173,17 @@ class Stack:
                     is_ready=is_ready or (lambda: is_healthy(port)),
                     ready_s=_READY_S,
                 )
+            )
+        )
+
+    def start_once(self, name: str, *command: str) -> Child:
+        """Start one of our own commands that ends by itself; whoever starts it stops it."""
+        return Child(
+            ProcessSpec(
+                name=name,
+                argv=(sys.executable, "-m", "deploy.cli", *command),
+                log=self.state.logs / f"{name}.log",
+                env=self._environment(0, device=False),
             )
         )
 

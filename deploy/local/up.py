@@ -85,6 +85,8 @@ class _Session:
             summary = None
             if end is not None and not interrupts.asked():
                 summary = self._finish()
+            if self._demo:
+                self._demo.stop_history()
             self._screen.end()
             self._screen.say("stopping")
         if summary is None:

@@ -1,19 +1,17 @@
 """/v1/skus/{sku}/image: a picture of what is sold."""
 
-from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
-from platform_api.catalogue import queries
+from platform_api.catalogue import pictures, queries
 from platform_api.kit.auth import Caller, Principal, Role, require
 from platform_api.kit.db import Tx
-from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found, unprocessable
+from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found
 
 router = APIRouter(tags=["catalogue"], responses={**COMMON_RESPONSES, **NOT_FOUND_RESPONSE})
 
-IMAGE_MAX_BYTES: Final = 200_000
 MEDIA_TYPES: Final = ("image/jpeg", "image/png", "image/webp")
 CACHE: Final = "private, max-age=300, must-revalidate"
 """Kept by the browser alone, since another person may not see it, and asked about after five minutes."""
@@ -41,7 +39,7 @@ def read_image(sku: SkuPath, caller: Caller, tx: Tx, known: Known = None) -> Res
     row = tx.execute(queries.IMAGE, {"tenant_id": caller.tenant_id, "sku": sku, "known": has}).fetchone()
     if row is None:
         raise not_found("picture")
-    headers = {"ETag": f'"{row["sha256"]}"', "Cache-Control": CACHE}
+    headers = {"ETag": pictures.tag_of(row["sha256"]), "Cache-Control": CACHE}
     if row["content"] is None:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(bytes(row["content"]), media_type=row["media_type"], headers=headers)
@@ -53,22 +51,5 @@ def write_image(sku: SkuPath, caller: Head, tx: Tx, content: Annotated[bytes, De
     place = {"tenant_id": caller.tenant_id, "sku": sku}
     if tx.execute(queries.LOCK_SKU, place).fetchone() is None:
         raise not_found("SKU")
-    if len(content) > IMAGE_MAX_BYTES:
-        raise unprocessable("body", f"has {len(content)} bytes, more than {IMAGE_MAX_BYTES}")
-    media = media_type_of(content)
-    if media is None:
-        raise unprocessable("body", "is no JPEG, PNG or WebP")
-    digest = sha256(content).hexdigest()
-    tx.execute(queries.KEEP_IMAGE, {**place, "media_type": media, "sha256": digest, "content": content})
-    return Response(status_code=HTTPStatus.NO_CONTENT, headers={"ETag": f'"{digest}"'})
-
-
-def media_type_of(content: bytes) -> str | None:
-    """Type of a picture by its first and last bytes, None for what is none of those that we show."""
-    if content.startswith(b"\xff\xd8\xff") and content.rstrip(b"\0").endswith(b"\xff\xd9"):
-        return "image/jpeg"
-    if content.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR") and content.endswith(b"IEND\xaeB`\x82"):
-        return "image/png"
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP" and int.from_bytes(content[4:8], "little") <= len(content):
-        return "image/webp"
-    return None
+    tag = pictures.keep(tx, caller.tenant_id, sku, content)
+    return Response(status_code=HTTPStatus.NO_CONTENT, headers={"ETag": tag})

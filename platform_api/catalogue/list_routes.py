@@ -17,7 +17,6 @@ from platform_api.catalogue.models import (
     PriceListRequest,
     PriceListShown,
 )
-from platform_api.catalogue.pricing import ties
 from platform_api.kit.auth import Caller, Principal, Role, require
 from platform_api.kit.conditions import ExpectedVersion, etag, stale
 from platform_api.kit.db import Connection, Tx
@@ -91,14 +90,13 @@ def publish_list(
     """Its prices hold from now on. Refused (409) when one ties with another: that is not left to the order."""
     tx.execute(queries.LOCK_PUBLICATION, {"tenant_id": caller.tenant_id})
     place = _lock(tx, caller, list_id, version, "draft")
-    found = ties(service.item_of(row) for row in tx.execute(queries.RIVALS, place))
+    found = service.publish(tx, place)
     if found:
         told = "; ".join(
             f"{tie.first.sku} {tie.first.uom} from {tie.first.min_qty}: {tie.first.list_id} and {tie.second.list_id}"
             for tie in found[:TIES_TOLD]
         )
         raise ApiError(HTTPStatus.CONFLICT, f"nothing decides between {len(found)} pairs of prices: {told}")
-    tx.execute(queries.SET_LIST_STATE, {**place, "state": "published"})
     return _answer(tx, caller, list_id, response)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from platform_api.catalogue import queries
-from platform_api.catalogue.pricing import UNIT, Buyer, Item, Level, Price, Wanted, is_entitled, resolve
+from platform_api.catalogue.pricing import UNIT, Buyer, Item, Level, Price, Tie, Wanted, is_entitled, resolve, ties
 from platform_api.kit.db import Connection
 
 
@@ -83,6 +83,17 @@ def read_entitlements(tx: Connection, tenant_id: str, buyer: Buyer, skus: Sequen
     """What is said about SKUs, and about everything, at the buyer's organisation and above it."""
     rows = tx.execute(queries.ENTITLEMENTS, {"tenant_id": tenant_id, "chain": list(buyer.orgs), "skus": [*skus, "*"]})
     return {(row["org_id"], row["sku"]): row["allowed"] for row in rows}
+
+
+def publish(tx: Connection, place: Mapping[str, Any]) -> list[Tie]:
+    """Let the prices of a locked draft list hold; the ties that forbid it, and then nothing has changed.
+
+    ``place`` is tenant_id and list_id. Hold ``queries.LOCK_PUBLICATION`` first: two lists could tie with one another.
+    """
+    found = ties(item_of(row) for row in tx.execute(queries.RIVALS, place))
+    if not found:
+        tx.execute(queries.SET_LIST_STATE, {**place, "state": "published"})
+    return found
 
 
 def article_of(row: Mapping[str, Any]) -> Article:

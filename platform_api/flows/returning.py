@@ -188,13 +188,13 @@ def _legs(tx: Connection, tenant_id: str, order: Row, back: Row, came: Mapping[i
             fate[warehouse] += came[line["line_no"]].restock
             fate[LOSS] += came[line["line_no"]].write_off
     balances = hold(tx, tenant_id, [(place, sku) for sku in fates for place in (store, warehouse)])
+    lots = lots_at(tx, tenant_id, store, fates)
     legs: list[Leg] = []
     unbooked = 0
     for sku, fate in sorted(fates.items()):
         wanted = sum(fate.values())
         known = max(0, min(wanted, balances[store, sku].free))
-        lots = lots_at(tx, tenant_id, store, sku) if known else []
-        parts = [(store, lot_id, units) for lot_id, units in pick_lots(lots, known, date.min)]
+        parts = [(store, lot_id, units) for lot_id, units in pick_lots(lots[sku], known, date.min)]
         if wanted > known:
             parts.append((ADJUST, None, wanted - known))
             unbooked += wanted - known

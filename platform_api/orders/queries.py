@@ -87,20 +87,20 @@ SET_TOTALS = """
 UPDATE sales_order
 SET net_minor = %(net_minor)s, adjustment_minor = %(adjustment_minor)s, total_minor = %(total_minor)s,
     ship_from = coalesce(%(ship_from)s, ship_from), ship_to = coalesce(%(ship_to)s, ship_to),
-    reference = coalesce(%(reference)s, reference), updated_at = now()
+    reference = coalesce(%(reference)s, reference), updated_at = book_time()
 WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s
 """
 
 SET_STATE = """
 UPDATE sales_order
-SET state = %(state)s, updated_at = now(),
-    submitted_at = CASE WHEN %(state)s IN ('submitted', 'credit_hold') THEN now() ELSE submitted_at END
+SET state = %(state)s, updated_at = book_time(),
+    submitted_at = CASE WHEN %(state)s IN ('submitted', 'credit_hold') THEN book_time() ELSE submitted_at END
 WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s
 """
 
 # Once for each request that changed an order, whatever it changed: what ETag names.
 BUMP = """
-UPDATE sales_order SET version = version + 1, updated_at = now()
+UPDATE sales_order SET version = version + 1, updated_at = book_time()
 WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s
 """
 

@@ -41,7 +41,7 @@ VALUES (%(tenant_id)s, %(return_id)s, %(line_no)s, %(sku)s, %(units)s)
 """
 
 SET_STATE = """
-UPDATE order_return SET state = %(state)s, decision = %(decision)s, updated_at = now(), version = version + 1
+UPDATE order_return SET state = %(state)s, decision = %(decision)s, updated_at = book_time(), version = version + 1
 WHERE tenant_id = %(tenant_id)s AND return_id = %(return_id)s
 """
 

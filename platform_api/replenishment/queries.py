@@ -24,7 +24,7 @@ PROPOSAL = f"{_COLUMNS} AND p.proposal_id = %(proposal_id)s"
 PROPOSAL_FOR_UPDATE = f"{PROPOSAL} FOR UPDATE OF p"
 
 DECIDE = """
-UPDATE proposal SET state = %(state)s, updated_at = now(), version = version + 1
+UPDATE proposal SET state = %(state)s, updated_at = book_time(), version = version + 1
 WHERE tenant_id = %(tenant_id)s AND proposal_id = %(proposal_id)s AND version = %(version)s
 """
 

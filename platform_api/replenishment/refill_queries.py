@@ -20,7 +20,7 @@ REFILL = f"{_REFILL} AND r.refill_id = %(refill_id)s"
 REFILL_FOR_UPDATE = f"{REFILL} FOR UPDATE OF r"
 
 CANCEL = """
-UPDATE refill_task SET state = 'cancelled', closed_at = now(), closed_by = %(login)s, version = version + 1
+UPDATE refill_task SET state = 'cancelled', closed_at = book_time(), closed_by = %(login)s, version = version + 1
 WHERE tenant_id = %(tenant_id)s AND refill_id = %(refill_id)s
 """
 

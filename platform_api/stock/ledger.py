@@ -7,7 +7,6 @@ never wait for each other in a ring.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -131,10 +130,12 @@ def post(tx: Connection, tenant_id: str, move: Move, now: datetime) -> UUID | No
     return move_id
 
 
-def lots_at(tx: Connection, tenant_id: str, location: str, sku: str) -> list[LotStock]:
-    """Lots of a SKU at a place; hold the place first."""
-    rows = tx.execute(queries.LOTS_AT, {"tenant_id": tenant_id, "location": location, "sku": sku})
-    return [LotStock(row["lot_id"], row["expires_on"], row["units"]) for row in rows]
+def lots_at(tx: Connection, tenant_id: str, location: str, skus: Iterable[str]) -> dict[str, list[LotStock]]:
+    """Lots at a place by SKU; hold the place first."""
+    lots: dict[str, list[LotStock]] = {sku: [] for sku in skus}
+    for row in tx.execute(queries.LOTS_AT, {"tenant_id": tenant_id, "location": location, "skus": list(lots)}):
+        lots[row["sku"]].append(LotStock(row["lot_id"], row["expires_on"], row["units"]))
+    return lots
 
 
 def keep_lot(tx: Connection, tenant_id: str, sku: str, code: str, expires_on: date | None) -> UUID:
@@ -158,22 +159,19 @@ def _is_closed(tx: Connection, tenant_id: str, at: datetime) -> bool:
 
 
 def _write_entries(tx: Connection, tenant_id: str, move_id: UUID, move: Move, values: list[int]) -> None:
-    rows: list[dict[str, Any]] = [
+    tx.execute(
+        queries.INSERT_ENTRIES,
         {
             "tenant_id": tenant_id,
             "move_id": move_id,
-            "entry_no": number,
-            "location": leg.location,
-            "sku": leg.sku,
-            "lot_id": leg.lot_id,
-            "units": leg.units,
-            "value_minor": value,
             "happened_at": move.happened_at,
-        }
-        for number, (leg, value) in enumerate(zip(move.legs, values, strict=True), start=1)
-    ]
-    with tx.cursor() as cursor:
-        cursor.executemany(queries.INSERT_ENTRY, rows)
+            "locations": [leg.location for leg in move.legs],
+            "skus": [leg.sku for leg in move.legs],
+            "lots": [leg.lot_id for leg in move.legs],
+            "units": [leg.units for leg in move.legs],
+            "values": values,
+        },
+    )
 
 
 def _project(
@@ -185,12 +183,20 @@ def _project(
             change = changes.setdefault((leg.location, leg.sku), [0, 0])
             change[0] += leg.units
             change[1] += value
-    for (location, sku), (units, value) in changes.items():
+    for (location, sku), (units, _) in changes.items():
         balance = balances[location, sku]
         if units < 0 and not balance.unbounded and balance.free + units < 0:
             raise NotEnoughError(f"{location} has {balance.free} units of {sku} that are not reserved")
-        place = {"tenant_id": tenant_id, "location": location, "sku": sku}
-        tx.execute(queries.UPDATE_BALANCE, {**place, "units": units, "value_minor": value})
+    tx.execute(
+        queries.UPDATE_BALANCES,
+        {
+            "tenant_id": tenant_id,
+            "locations": [location for location, _ in changes],
+            "skus": [sku for _, sku in changes],
+            "units": [units for units, _ in changes.values()],
+            "values": [value for _, value in changes.values()],
+        },
+    )
     for leg in legs:
         if leg.lot_id is None or (leg.location, leg.sku) not in balances:
             continue

@@ -32,10 +32,10 @@ def transfer_legs(tx: Connection, tenant_id: str, route: Route, units: dict[str,
     Raises UnknownPlaceError.
     """
     hold(tx, tenant_id, [(place, sku) for sku in units for place in (route.source, route.target)])
+    lots = lots_at(tx, tenant_id, route.source, units)
     legs = []
     for sku, wanted in sorted(units.items()):
-        lots = lots_at(tx, tenant_id, route.source, sku)
-        for lot_id, taken in pick_lots(lots, wanted, route.today or date.min):
+        for lot_id, taken in pick_lots(lots[sku], wanted, route.today or date.min):
             legs += [Leg(route.source, sku, -taken, lot_id), Leg(route.target, sku, taken, lot_id)]
     return legs
 

@@ -73,10 +73,11 @@ ON CONFLICT (tenant_id, source, source_event_id) DO NOTHING
 RETURNING move_id
 """
 
-INSERT_ENTRY = """
+INSERT_ENTRIES = """
 INSERT INTO stock_entry (tenant_id, move_id, entry_no, location_id, sku, lot_id, units, value_minor, happened_at)
-VALUES (%(tenant_id)s, %(move_id)s, %(entry_no)s, %(location)s, %(sku)s, %(lot_id)s, %(units)s, %(value_minor)s,
-        %(happened_at)s)
+SELECT %(tenant_id)s, %(move_id)s, n.entry_no, n.location_id, n.sku, n.lot_id, n.units, n.value_minor, %(happened_at)s
+FROM unnest(%(locations)s::text[], %(skus)s::text[], %(lots)s::uuid[], %(units)s::int[], %(values)s::bigint[])
+     WITH ORDINALITY AS n (location_id, sku, lot_id, units, value_minor, entry_no)
 """
 
 LOCATION_KINDS = """
@@ -103,10 +104,13 @@ ORDER BY b.location_id COLLATE "C", b.sku COLLATE "C"
 FOR UPDATE OF b
 """
 
-UPDATE_BALANCE = """
-UPDATE stock_balance
-SET on_hand = on_hand + %(units)s, value_minor = value_minor + %(value_minor)s, updated_at = now()
-WHERE tenant_id = %(tenant_id)s AND location_id = %(location)s AND sku = %(sku)s
+# Of places that are locked.
+UPDATE_BALANCES = """
+UPDATE stock_balance b
+SET on_hand = b.on_hand + n.units, value_minor = b.value_minor + n.value_minor, updated_at = now()
+FROM unnest(%(locations)s::text[], %(skus)s::text[], %(units)s::int[], %(values)s::bigint[])
+     AS n (location_id, sku, units, value_minor)
+WHERE b.tenant_id = %(tenant_id)s AND b.location_id = n.location_id AND b.sku = n.sku
 """
 
 CHANGE_RESERVED = """
@@ -127,8 +131,8 @@ WHERE tenant_id = %(tenant_id)s AND location_id = %(location)s AND sku = %(sku)s
 """
 
 LOTS_AT = """
-SELECT s.lot_id, o.code, o.expires_on, s.units FROM stock_lot s JOIN lot o USING (tenant_id, lot_id)
-WHERE s.tenant_id = %(tenant_id)s AND s.location_id = %(location)s AND s.sku = %(sku)s AND s.units > 0
+SELECT s.sku, s.lot_id, o.code, o.expires_on, s.units FROM stock_lot s JOIN lot o USING (tenant_id, lot_id)
+WHERE s.tenant_id = %(tenant_id)s AND s.location_id = %(location)s AND s.sku = ANY(%(skus)s) AND s.units > 0
 ORDER BY o.expires_on NULLS LAST, s.lot_id
 """
 

@@ -25,6 +25,9 @@ FOR UPDATE OF i SKIP LOCKED
 
 SETTLE = "DELETE FROM pos_inbox WHERE tenant_id = %(tenant_id)s AND sale_id = %(sale_id)s"
 
+# Those in whose places somebody else has the word.
+SETTLE_ALL = "DELETE FROM pos_inbox WHERE tenant_id = %(tenant_id)s AND sale_id = ANY(%(sale_ids)s::bigint[])"
+
 PUT_OFF = """
 UPDATE pos_inbox SET error = %(error)s, retry_at = %(retry_at)s
 WHERE tenant_id = %(tenant_id)s AND sale_id = %(sale_id)s

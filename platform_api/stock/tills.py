@@ -24,9 +24,12 @@ def book_sales(connection: Connection, now: datetime) -> int:
     with connection.transaction():
         rows = connection.execute(queries.TAKE, {"now": now, "limit": BATCH_MAX}).fetchall()
         for tenant_id, group in groupby(rows, key=lambda row: str(row["tenant_id"])):
-            sales = list(group)
+            told = list(group)
+            sales = [row for row in told if row["source"] == POS]
+            others = [row["sale_id"] for row in told if row["source"] != POS]
+            connection.execute(queries.SETTLE_ALL, {"tenant_id": tenant_id, "sale_ids": others})
             # All places at once and in order: another worker may be booking for the same stores.
-            hold(connection, tenant_id, (_place(row) for row in sales if row["source"] == POS))
+            hold(connection, tenant_id, (_place(row) for row in sales))
             for row in sales:
                 _settle(connection, row, now)
     return len(rows)
@@ -36,8 +39,7 @@ def _settle(connection: Connection, row: Row, now: datetime) -> None:
     """Book a line and forget it, or put it off."""
     try:
         with connection.transaction():
-            if row["source"] == POS:
-                _book(connection, row, now)
+            _book(connection, row, now)
     except StockError as error:
         connection.execute(queries.PUT_OFF, {**row, "error": str(error), "retry_at": now + AGAIN_AFTER})
         return

@@ -6,7 +6,7 @@ import zlib
 import pytest
 from fastapi.testclient import TestClient
 
-from platform_api.catalogue.image_routes import IMAGE_MAX_BYTES
+from platform_api.catalogue.pictures import IMAGE_MAX_BYTES
 from tests.integration.api.conftest import bearer
 from tests.integration.api.world import World
 
