@@ -44,6 +44,7 @@ from platform_api.logistics.routes import open_router as carriers_open_router
 from platform_api.logistics.routes import router as logistics_router
 from platform_api.pages import routes as page_routes
 from platform_api.pages.rendering import STATIC
+from platform_api.replenishment.lane_routes import router as lanes_router
 from platform_api.replenishment.policy_routes import router as policies_router
 from platform_api.replenishment.refill_routes import router as refills_router
 from platform_api.replenishment.routes import router as replenishment_router
@@ -174,6 +175,7 @@ def _mount(app: FastAPI) -> None:
         anomalies_router,
         replenishment_router,
         policies_router,
+        lanes_router,
         refills_router,
         sales_router,
         demand_router,

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from platform_api.catalogue import pictures, queries
 from platform_api.kit.auth import Caller, Principal, Role, require
-from platform_api.kit.db import Tx
-from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found
+from platform_api.kit.conditions import stale
+from platform_api.kit.db import Connection, Tx
+from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found
 
 router = APIRouter(tags=["catalogue"], responses={**COMMON_RESPONSES, **NOT_FOUND_RESPONSE})
 
@@ -23,6 +24,9 @@ ANSWER: Final[dict[int | str, dict[str, Any]]] = {
 BODY: Final[dict[str, Any]] = {"requestBody": {"required": True, "content": _FILE}}
 
 SkuPath = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]*$")]
+Seen = Annotated[
+    str | None, Header(alias="If-Match", max_length=1_000, description="ETag of the picture that is to go")
+]
 Known = Annotated[str | None, Header(alias="If-None-Match", max_length=1_000)]
 Head = Annotated[Principal, Depends(require(Role.HQ))]
 
@@ -45,11 +49,54 @@ def read_image(sku: SkuPath, caller: Caller, tx: Tx, known: Known = None) -> Res
     return Response(bytes(row["content"]), media_type=row["media_type"], headers=headers)
 
 
-@router.put("/v1/skus/{sku}/image", summary="Set the picture of a SKU", status_code=204, openapi_extra=BODY)
-def write_image(sku: SkuPath, caller: Head, tx: Tx, content: Annotated[bytes, Depends(image_body)]) -> Response:
-    """JPEG, PNG or WebP of at most 200,000 bytes, in place of the one before. Its type is read from its bytes."""
+@router.put(
+    "/v1/skus/{sku}/image",
+    summary="Set the picture of a SKU",
+    status_code=204,
+    openapi_extra=BODY,
+    responses=CHANGE_RESPONSES,
+)
+def write_image(
+    sku: SkuPath, caller: Head, tx: Tx, content: Annotated[bytes, Depends(image_body)], seen: Seen = None
+) -> Response:
+    """JPEG, PNG or WebP of at most 200,000 bytes; its type is read from its bytes.
+
+    Where there is a picture, If-Match names the one that it takes the place of.
+    """
+    tag = _lock(tx, caller, sku)
+    if tag is not None:
+        _require_seen(tag, seen)
+    elif seen is not None:
+        raise stale("picture")
+    tag = pictures.keep(tx, caller.tenant_id, sku, content)
+    return Response(status_code=HTTPStatus.NO_CONTENT, headers={"ETag": tag})
+
+
+@router.delete(
+    "/v1/skus/{sku}/image", summary="Take the picture of a SKU away", status_code=204, responses=CHANGE_RESPONSES
+)
+def delete_image(sku: SkuPath, caller: Head, tx: Tx, seen: Seen = None) -> Response:
+    """The picture that If-Match names."""
+    tag = _lock(tx, caller, sku)
+    if tag is None:
+        raise not_found("picture")
+    _require_seen(tag, seen)
+    tx.execute(queries.DELETE_IMAGE, {"tenant_id": caller.tenant_id, "sku": sku})
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _lock(tx: Connection, caller: Principal, sku: str) -> str | None:
+    """ETag of the SKU's picture, which nobody else changes from here on. Raises ApiError (404) without the SKU."""
     place = {"tenant_id": caller.tenant_id, "sku": sku}
     if tx.execute(queries.LOCK_SKU, place).fetchone() is None:
         raise not_found("SKU")
-    tag = pictures.keep(tx, caller.tenant_id, sku, content)
-    return Response(status_code=HTTPStatus.NO_CONTENT, headers={"ETag": tag})
+    row = tx.execute(queries.IMAGE_TAG, place).fetchone()
+    return None if row is None else pictures.tag_of(row["sha256"])
+
+
+def _require_seen(tag: str, seen: str | None) -> None:
+    """Raises ApiError: 428 when the client does not say what it has seen, 412 when that is not there any more."""
+    if seen is None:
+        raise ApiError(HTTPStatus.PRECONDITION_REQUIRED, "send If-Match with the ETag you last saw")
+    if tag not in {one.strip() for one in seen.split(",")}:
+        raise stale("picture")

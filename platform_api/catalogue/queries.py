@@ -155,3 +155,7 @@ VALUES (%(tenant_id)s, %(sku)s, %(media_type)s, %(sha256)s, %(content)s)
 ON CONFLICT (tenant_id, sku) DO UPDATE
 SET media_type = excluded.media_type, sha256 = excluded.sha256, content = excluded.content, updated_at = now()
 """
+
+IMAGE_TAG = "SELECT sha256 FROM sku_image WHERE tenant_id = %(tenant_id)s AND sku = %(sku)s"
+
+DELETE_IMAGE = "DELETE FROM sku_image WHERE tenant_id = %(tenant_id)s AND sku = %(sku)s"

@@ -1,6 +1,6 @@
 """What happens to shipments by themselves: simulated carriers drive, and shelves confirm or dispute deliveries."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from platform_api.orders.service import Actor, lock_order, move
 
 Row = Mapping[str, Any]
 
+PAGE_MAX: Final = 500
 SIMULATED: Final = (
     (timedelta(seconds=20), ShipmentState.IN_TRANSIT, "on the road"),
     (timedelta(seconds=60), ShipmentState.OUT_FOR_DELIVERY, "at the door"),
@@ -46,12 +47,24 @@ def drive_simulated(tx: Connection, now: datetime) -> int:
 def confirm_deliveries(tx: Connection, now: datetime) -> int:
     """Ask shelves about delivered shipments: what they saw confirms or disputes; how many verdicts were reached."""
     reached = 0
-    for candidate in tx.execute(queries.TO_JUDGE).fetchall():
+    for candidate in _to_judge(tx):
         with tx.transaction():
             actor = Actor(candidate["tenant_id"], "platform")
             order = lock_order(tx, actor, candidate["order_id"])
             reached += _judge(tx, actor, order, candidate, now)
     return reached
+
+
+def _to_judge(tx: Connection) -> Iterator[Row]:
+    """Shipments that wait for a verdict, a page at a time: those that go on waiting keep nobody else from theirs."""
+    last: Row = {"tenant_id": None, "shipment_id": None}
+    while True:
+        key = {"after_tenant": last["tenant_id"], "after": last["shipment_id"], "limit": PAGE_MAX}
+        rows = tx.execute(queries.TO_JUDGE, key).fetchall()
+        yield from rows
+        if len(rows) < PAGE_MAX:
+            return
+        last = rows[-1]
 
 
 def _judge(tx: Connection, actor: Actor, order: Row, shipment: Row, now: datetime) -> bool:

@@ -141,7 +141,13 @@ def discount(
 ) -> Order:
     """Taken off a draft, in place of those before: first of lines, then of the whole; tax is on what is left."""
     asked = {**body.lines, **({} if body.order is None else {WHOLE: body.order})}
-    discounts = {number: Discount(one.basis_points, one.reason) for number, one in asked.items()}
+    order = lock_order(tx, actor_of(caller), order_id, version)
+    discounts = {}
+    for number, one in asked.items():
+        if one.amount is not None and one.amount.currency != order["currency"]:
+            where = "body.order" if number == WHOLE else f"body.lines.{number}"
+            raise unprocessable(f"{where}.amount", f"the order is in {order['currency']}")
+        discounts[number] = Discount(one.basis_points or 0, one.reason, 0 if one.amount is None else one.amount.minor)
     ordering.discount(tx, actor_of(caller), order_id, version, discounts, datetime.now(UTC))
     return _answer(tx, caller, order_id, response)
 

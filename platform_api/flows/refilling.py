@@ -17,6 +17,7 @@ from platform_api.kit.keys import new_key
 from platform_api.replenishment import refill_queries as queries
 from platform_api.replenishment.refill_rules import Refill, RefillState, Task, share_refills, state_after
 
+PAGE_MAX: Final = 1_000
 COMMAND_LIFE: Final = timedelta(days=1)
 """How long a gateway may hear of a task; the task itself stays for people."""
 
@@ -52,17 +53,22 @@ def ask(tx: Connection, tenant_id: str, arrival: Arrival, now: datetime) -> bool
 def watch(tx: Connection, now: datetime) -> int:
     """Note what shelves saw of open tasks, and close those that are over; how many closed."""
     closed = 0
-    with tx.transaction():
-        rows = tx.execute(queries.OPEN).fetchall()
-        for _, group in groupby(rows, key=lambda row: (row["tenant_id"], row["site_id"], row["sku"])):
-            closed += _watch_place(tx, list(group), now)
-    return closed
+    last: dict[str, object] = dict.fromkeys(("tenant_id", "site_id", "sku", "refill_id"))
+    while True:
+        # A page at a time: tasks that stay open keep nobody else's from being watched.
+        with tx.transaction():
+            rows = tx.execute(queries.OPEN, {**last, "limit": PAGE_MAX}).fetchall()
+            for _, group in groupby(rows, key=lambda row: (row["tenant_id"], row["site_id"], row["sku"])):
+                closed += _watch_place(tx, list(group), now)
+        if len(rows) < PAGE_MAX:
+            return closed
+        last = {name: rows[-1][name] for name in last}
 
 
 def _watch_place(tx: Connection, opened: list[Row], now: datetime) -> int:
     first = opened[0]
     place = {name: first[name] for name in ("tenant_id", "site_id", "sku")}
-    bounds = {**place, "first": first["since"], "now": now}
+    bounds = {**place, "first": min(row["since"] for row in opened), "now": now}
     tasks = [Task(row["refill_id"], row["units"], row["since"]) for row in tx.execute(queries.OF_PLACE, bounds)]
     refills = [Refill(row["time"], row["units"]) for row in tx.execute(queries.SEEN, bounds)]
     seen = share_refills(tasks, refills)

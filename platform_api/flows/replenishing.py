@@ -17,7 +17,7 @@ from platform_api.catalogue import service as catalogue
 from platform_api.catalogue.pricing import Buyer
 from platform_api.flows import ordering, refilling
 from platform_api.flows.pricing import choose_warehouse, price_lines
-from platform_api.flows.sourcing import BlockedError, cheapest, packs_to_order, point_of, unit_price
+from platform_api.flows.sourcing import BlockedError, cheapest, find_ways, packs_to_order, unit_price
 from platform_api.kit.db import Connection
 from platform_api.kit.errors import ApiError, InputError
 from platform_api.kit.keys import new_key
@@ -25,7 +25,7 @@ from platform_api.kit.notices import notify_live
 from platform_api.orders import queries as order_queries
 from platform_api.orders.service import Actor, write_lines
 from platform_api.replenishment import flow_queries as queries
-from platform_api.replenishment.planning import Planner, lane_cost_shown_minor
+from platform_api.replenishment.planning import Planner
 from platform_api.replenishment.refill_rules import RefillState
 from platform_api.stock import moving
 from platform_api.stock.ledger import Move, StockError, hold
@@ -121,18 +121,19 @@ def _find_way(tx: Connection, row: Row, now: datetime, planner: Planner) -> Way:
         msg = "no organisation runs the site"
         raise BlockedError(msg)
     spare = tx.execute(queries.SPARE, {**row, "orgs": dealer["orgs"]}).fetchall()
+    lacking = tx.execute(queries.LACKING, {**row, "orgs": dealer["orgs"]}).fetchall() if spare else []
+    ways = find_ways(tx, row["tenant_id"], spare, [row, *lacking], CURRENCY)
     considered += [
         {
             "source": one["site_id"],
             "units": one["units"],
-            "cost_minor": lane_cost_shown_minor(point_of(one), point_of(row)),
+            "cost_minor": ways.shown_minor(one["site_id"], row["site_id"]),
         }
         for one in spare
     ]
     buyer = catalogue.buyer_of(tx, row["tenant_id"], dealer["org_id"], CURRENCY)
     if spare:
-        lacking = tx.execute(queries.LACKING, {**row, "orgs": dealer["orgs"]}).fetchall()
-        sources = cheapest(row, spare, lacking, unit_price(tx, row, buyer, now), planner)
+        sources = cheapest(row, spare, lacking, ways, unit_price(tx, row, buyer, now), planner)
         if sum(sources.values()) >= row["units"]:
             return _transfer(tx, row, sources, considered, now)
     return _order(tx, row, buyer, considered, now, planner)

@@ -7,7 +7,8 @@ from typing import Any, Final
 from platform_api.catalogue import service as catalogue
 from platform_api.catalogue.pricing import Buyer, Wanted
 from platform_api.kit.db import Connection
-from platform_api.replenishment.planning import Lane, Need, Planner, Point, lane_cost_minor
+from platform_api.replenishment import flow_queries as queries
+from platform_api.replenishment.planning import Lane, Need, Planner, Point, Ways
 
 PRICELESS_MINOR: Final = 10**9
 """Price of a unit that nobody sells: any lane is cheaper."""
@@ -21,16 +22,28 @@ class BlockedError(Exception):
     """What keeps a proposal from being fulfilled, in a sentence."""
 
 
+def find_ways(tx: Connection, tenant_id: str, spare: Sequence[Row], lacking: Sequence[Row], currency: str) -> Ways:
+    """What moving units costs between what has them to spare and what lacks them."""
+    origins, destinations = ([row["site_id"] for row in rows] for rows in (spare, lacking))
+    place = {"tenant_id": tenant_id, "currency": currency, "origins": origins, "destinations": destinations}
+    said = {
+        (row["origin"], row["destination"]): row["cost_minor"] if row["allowed"] else None
+        for row in tx.execute(queries.LANES_BETWEEN, place)
+    }
+    return Ways(said, {row["site_id"]: Point(row["lat"], row["lon"]) for row in (*spare, *lacking)})
+
+
 def cheapest(
-    row: Row, spare: Sequence[Row], lacking: Sequence[Row], price_minor: int, planner: Planner
+    row: Row, spare: Sequence[Row], lacking: Sequence[Row], ways: Ways, price_minor: int, planner: Planner
 ) -> dict[str, int]:
     """Units by source that this proposal gets when moves are planned for all that wait for the SKU."""
     lack = {one["site_id"]: int(one["units"]) for one in lacking}
     lanes = [
-        Lane(one["site_id"], other["site_id"], lane_cost_minor(point_of(one), point_of(other)))
+        Lane(one["site_id"], other["site_id"], cost)
         for one in spare
         for other in lacking
         if one["site_id"] != other["site_id"]
+        and (cost := ways.cost_minor(one["site_id"], other["site_id"])) is not None
     ]
     planned = planner.moves({one["site_id"]: one["units"] for one in spare}, lack, lanes, price_minor)
     return {move.origin: move.units for move in planned if move.destination == row["site_id"] and move.origin}
@@ -45,11 +58,6 @@ def unit_price(tx: Connection, row: Row, buyer: Buyer, now: datetime) -> int:
         if offer is not None and offer.price is not None:
             prices.append(offer.price.amount_minor // factor)
     return min(prices, default=PRICELESS_MINOR)
-
-
-def point_of(row: Row) -> Point:
-    """Where a row's site is."""
-    return Point(row["lat"], row["lon"])
 
 
 def packs_to_order(tx: Connection, row: Row, buyer: Buyer, now: datetime, planner: Planner) -> tuple[Wanted, int, str]:

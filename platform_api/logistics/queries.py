@@ -108,11 +108,13 @@ SELECT count(*) AS n FROM shipment
 WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s AND state <> 'delivered'
 """
 
-# What the shelves of the store saw of the units (replenishment's tasks); NULL where no slot counts the SKU.
+# What the shelves of the store saw of the units (replenishment's tasks); NULL where no slot counts the SKU, or where
+# somebody said that the units stay in the back room: then no shelf can speak of them.
 REFILLS = """
 SELECT l.sku, sum(l.accepted)::int AS accepted,
        (SELECT r.seen FROM refill_task r
         WHERE r.tenant_id = l.tenant_id AND r.source = 'shipment' AND r.source_id = l.shipment_id AND r.sku = l.sku
+          AND r.state <> 'cancelled'
        ) AS seen
 FROM shipment_line l
 WHERE l.tenant_id = %(tenant_id)s AND l.shipment_id = %(shipment_id)s
@@ -123,8 +125,9 @@ ORDER BY l.sku
 TO_JUDGE = """
 SELECT s.tenant_id, s.shipment_id, s.order_id, s.dispatched_at FROM shipment s
 WHERE s.state = 'delivered' AND s.shelf_verdict = 'waiting'
-ORDER BY s.tenant_id, s.dispatched_at
-LIMIT 500
+  AND (%(after_tenant)s::text IS NULL OR (s.tenant_id, s.shipment_id) > (%(after_tenant)s, %(after)s))
+ORDER BY s.tenant_id, s.shipment_id
+LIMIT %(limit)s
 """
 
 # Those of an order that no shelf has confirmed.

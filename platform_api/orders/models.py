@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from platform_api.kit.inputs import Input
 from platform_api.kit.money import Currency, MoneyText
@@ -59,12 +59,24 @@ class ReasonRequest(Input):
 
 
 class DiscountRequest(Input):
-    """A share that is taken off, in basis points (100 are one per cent), and why."""
+    """What is taken off, and why: a share in basis points (100 are one per cent), or an amount before tax.
+
+    An amount is in the order's currency, and takes no more off than there is.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    basis_points: Annotated[int, Field(ge=1, le=10_000)]
+    basis_points: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    amount: MoneyText | None = None
     reason: Annotated[Text, StringConstraints(min_length=3)]
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.basis_points is None) == (self.amount is None):
+            raise ValueError("give basis_points or an amount")
+        if self.amount is not None and self.amount.minor <= 0:
+            raise ValueError("an amount that is taken off is above 0")
+        return self
 
 
 class DiscountsRequest(Input):

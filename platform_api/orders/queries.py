@@ -60,15 +60,15 @@ RETURNING order_id
 DELETE_LINES = "DELETE FROM order_line WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s"
 
 DISCOUNTS = """
-SELECT line_no, basis_points, reason FROM order_discount
+SELECT line_no, basis_points, amount_minor, reason FROM order_discount
 WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s
 """
 
 DELETE_DISCOUNTS = "DELETE FROM order_discount WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s"
 
 INSERT_DISCOUNT = """
-INSERT INTO order_discount (tenant_id, order_id, line_no, basis_points, reason)
-VALUES (%(tenant_id)s, %(order_id)s, %(line_no)s, %(basis_points)s, %(reason)s)
+INSERT INTO order_discount (tenant_id, order_id, line_no, basis_points, amount_minor, reason)
+VALUES (%(tenant_id)s, %(order_id)s, %(line_no)s, %(basis_points)s, %(amount_minor)s, %(reason)s)
 """
 
 INSERT_LINE = """

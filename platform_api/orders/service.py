@@ -123,7 +123,7 @@ def write_lines(
 def read_discounts(tx: Connection, tenant_id: str, order_id: UUID) -> dict[int, Discount]:
     """What was agreed to be taken off, by line number."""
     rows = tx.execute(queries.DISCOUNTS, {"tenant_id": tenant_id, "order_id": order_id})
-    return {row["line_no"]: Discount(row["basis_points"], row["reason"]) for row in rows}
+    return {row["line_no"]: Discount(row["basis_points"], row["reason"], row["amount_minor"]) for row in rows}
 
 
 def write_discounts(tx: Connection, tenant_id: str, order_id: UUID, discounts: Mapping[int, Discount]) -> None:
@@ -131,8 +131,8 @@ def write_discounts(tx: Connection, tenant_id: str, order_id: UUID, discounts: M
     place = {"tenant_id": tenant_id, "order_id": order_id}
     tx.execute(queries.DELETE_DISCOUNTS, place)
     for number, one in sorted(discounts.items()):
-        values = {"line_no": number, "basis_points": one.basis_points, "reason": one.reason}
-        tx.execute(queries.INSERT_DISCOUNT, {**place, **values})
+        share = {"basis_points": one.basis_points, "amount_minor": one.amount_minor}
+        tx.execute(queries.INSERT_DISCOUNT, {**place, "line_no": number, "reason": one.reason, **share})
 
 
 def move(tx: Connection, actor: Actor, order: Row, action: Action, reason: str = "") -> State:

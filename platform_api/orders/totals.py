@@ -28,10 +28,21 @@ class PricedLine:
 
 @dataclass(frozen=True, slots=True)
 class Discount:
-    """A share that is taken off, and why."""
+    """What is taken off, and why: a share in basis points, or an amount in minor units, the other being 0.
+
+    An amount takes no more off than there is.
+    """
 
     basis_points: int
     reason: str
+    amount_minor: int = 0
+
+    def of(self, base_minor: int) -> int:
+        """Minor units that are taken off a sum."""
+        assert 0 <= self.basis_points <= BASIS_POINTS
+        assert self.amount_minor >= 0
+        assert not (self.basis_points and self.amount_minor)
+        return min(self.amount_minor, base_minor) or portion(base_minor, self.basis_points, BASIS_POINTS)
 
 
 WHOLE: Final = 0
@@ -96,15 +107,10 @@ def _take(
     adjustments: list[Adjustment], bases: dict[int, int], kind: str, numbers: Sequence[int], given: Discount
 ) -> None:
     """Take a discount from lines, and from what is left of them."""
-    assert 0 <= given.basis_points <= BASIS_POINTS
     base = sum(bases[number] for number in numbers)
-    discount = portion(base, given.basis_points, BASIS_POINTS)
-    explanation = {
-        "basis_points": given.basis_points,
-        "of_minor": base,
-        "discount_minor": -discount,
-        "reason": given.reason,
-    }
+    discount = given.of(base)
+    share = {"amount_minor": given.amount_minor} if given.amount_minor else {"basis_points": given.basis_points}
+    explanation = {**share, "of_minor": base, "discount_minor": -discount, "reason": given.reason}
     for number, part in zip(numbers, share_out(-discount, [bases[number] for number in numbers]), strict=True):
         if part:
             adjustments.append(Adjustment(number, kind, part, explanation))

@@ -114,3 +114,10 @@ OF_ORDER = """
 SELECT p.proposal_id, p.site_id FROM proposal p JOIN proposal_flow f USING (tenant_id, proposal_id)
 WHERE f.tenant_id = %(tenant_id)s AND f.order_id = %(order_id)s
 """
+
+# What people said of the ways between sites.
+LANES_BETWEEN = """
+SELECT origin, destination, cost_minor, allowed FROM transfer_lane
+WHERE tenant_id = %(tenant_id)s AND currency = %(currency)s
+  AND origin = ANY(%(origins)s) AND destination = ANY(%(destinations)s)
+"""

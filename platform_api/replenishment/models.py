@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from contracts.facts import ProposalState
 from platform_api.kit.inputs import Input
+from platform_api.kit.money import MoneyText
 
 UNITS_MAX = 100_000
 
@@ -116,3 +117,41 @@ class Policy(PolicyRequest):
     site: str
     sku: str
     updated: datetime
+
+
+class LaneRequest(Input):
+    """What moving a unit from one site to another costs; not ``allowed``: no proposal moves anything there."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"cost": {"amount": "0.40", "currency": "CNY"}}]}
+    )
+
+    cost: MoneyText
+    allowed: bool = True
+
+    @model_validator(mode="after")
+    def _no_gain(self) -> Self:
+        if self.cost.minor < 0:
+            msg = "a way costs nothing or something"
+            raise ValueError(msg)
+        return self
+
+
+class TransferLane(LaneRequest):
+    """A way between two sites, in one direction."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "origin": "wh-east",
+                    "destination": "sh-001",
+                    "cost": {"amount": "0.40", "currency": "CNY"},
+                    "allowed": True,
+                }
+            ]
+        }
+    )
+
+    origin: str
+    destination: str

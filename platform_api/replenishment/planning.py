@@ -72,9 +72,26 @@ def lane_cost_minor(origin: Point, destination: Point) -> float:
     return HANDLING_MINOR + KM_MINOR * _distance_km(origin, destination)
 
 
-def lane_cost_shown_minor(origin: Point, destination: Point) -> int:
-    """``lane_cost_minor`` for people to read: it is an estimate that weighs ways, and no amount that anybody owes."""
-    return round(lane_cost_minor(origin, destination))
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What moving a unit costs (minor units) by origin and destination: as people said, elsewhere by the distance.
+
+    None is said of ways that are not allowed.
+    """
+
+    said: Mapping[tuple[str, str], int | None]
+    points: Mapping[str, Point]
+
+    def cost_minor(self, origin: str, destination: str) -> float | None:
+        """Cost of a way, None when nothing goes there."""
+        if (origin, destination) in self.said:
+            return self.said[origin, destination]
+        return lane_cost_minor(self.points[origin], self.points[destination])
+
+    def shown_minor(self, origin: str, destination: str) -> int | None:
+        """The same for people to read: an estimate weighs ways, and is no amount that anybody owes."""
+        cost = self.cost_minor(origin, destination)
+        return None if cost is None else round(cost)
 
 
 def _distance_km(one: Point, other: Point) -> float:

@@ -53,3 +53,29 @@ SET mode = excluded.mode, reorder_point = excluded.reorder_point, target = exclu
     tuned_nightly = excluded.tuned_nightly, updated_at = now()
 RETURNING site_id, sku, mode, reorder_point, target, cooldown_s, min_order, tuned_nightly, updated_at
 """
+
+LANES = """
+SELECT l.origin, l.destination, l.currency, l.cost_minor, l.allowed FROM transfer_lane l
+WHERE l.tenant_id = %(tenant_id)s
+  AND (%(sites)s::text[] IS NULL OR l.origin = ANY(%(sites)s) AND l.destination = ANY(%(sites)s))
+  AND (%(after_origin)s::text IS NULL OR (l.origin, l.destination) > (%(after_origin)s, %(after_destination)s))
+ORDER BY l.origin, l.destination
+LIMIT %(limit)s
+"""
+
+PUT_LANE = """
+INSERT INTO transfer_lane (tenant_id, origin, destination, currency, cost_minor, allowed)
+SELECT o.tenant_id, o.site_id, d.site_id, %(currency)s, %(cost_minor)s, %(allowed)s
+FROM site o JOIN site d ON d.tenant_id = o.tenant_id AND d.site_id = %(destination)s
+WHERE o.tenant_id = %(tenant_id)s AND o.site_id = %(origin)s
+  AND (%(sites)s::text[] IS NULL OR o.site_id = ANY(%(sites)s) AND d.site_id = ANY(%(sites)s))
+ON CONFLICT (tenant_id, origin, destination) DO UPDATE
+SET currency = excluded.currency, cost_minor = excluded.cost_minor, allowed = excluded.allowed
+RETURNING origin, destination, currency, cost_minor, allowed
+"""
+
+DELETE_LANE = """
+DELETE FROM transfer_lane
+WHERE tenant_id = %(tenant_id)s AND origin = %(origin)s AND destination = %(destination)s
+  AND (%(sites)s::text[] IS NULL OR origin = ANY(%(sites)s) AND destination = ANY(%(sites)s))
+"""

@@ -43,8 +43,10 @@ GROUP BY t.gateway_id ORDER BY t.gateway_id
 OPEN = """
 SELECT tenant_id, refill_id, site_id, sku, units, since, seen FROM refill_task
 WHERE state = 'open'
-ORDER BY tenant_id, site_id, sku, since, refill_id
-LIMIT 2000
+  AND (%(tenant_id)s::text IS NULL
+       OR (tenant_id, site_id, sku, refill_id) > (%(tenant_id)s, %(site_id)s, %(sku)s, %(refill_id)s))
+ORDER BY tenant_id, site_id, sku, refill_id
+LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED
 """
 

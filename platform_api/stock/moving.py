@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from platform_api.stock.ledger import Connection, Move, hold, lots_at, post
-from platform_api.stock.rules import pick_lots
+from platform_api.stock.ledger import Balance, Connection, Move, NotEnoughError, hold, lots_at, post
+from platform_api.stock.rules import LotStock, pick_lots
 from platform_api.stock.valuing import Leg
 
 
@@ -29,15 +29,29 @@ class Route:
 def transfer_legs(tx: Connection, tenant_id: str, route: Route, units: dict[str, int]) -> list[Leg]:
     """Both sides of units by SKU that go from place to place, first expired first; the places are locked then.
 
-    Raises UnknownPlaceError.
+    Raises UnknownPlaceError, NotEnoughError where what has not expired does not reach.
     """
-    hold(tx, tenant_id, [(place, sku) for sku in units for place in (route.source, route.target)])
+    balances = hold(tx, tenant_id, [(place, sku) for sku in units for place in (route.source, route.target)])
     lots = lots_at(tx, tenant_id, route.source, units)
     legs = []
     for sku, wanted in sorted(units.items()):
-        for lot_id, taken in pick_lots(lots[sku], wanted, route.today or date.min):
+        picked = pick_lots(lots[sku], wanted, route.today or date.min)
+        source = balances.get((route.source, sku))
+        if source is not None and not source.unbounded:
+            _require_fresh(route.source, sku, picked, lots[sku], source)
+        for lot_id, taken in picked:
             legs += [Leg(route.source, sku, -taken, lot_id), Leg(route.target, sku, taken, lot_id)]
     return legs
+
+
+def _require_fresh(
+    place: str, sku: str, picked: Iterable[tuple[UUID | None, int]], lots: Iterable[LotStock], balance: Balance
+) -> None:
+    """Units without a lot are those beyond all lots: what has expired does not leave as one of them."""
+    lotless = sum(units for lot_id, units in picked if lot_id is None)
+    in_lots = sum(lot.units for lot in lots)
+    if lotless > max(0, balance.on_hand - in_lots) and in_lots:
+        raise NotEnoughError(f"{place} has not so many units of {sku} that have not expired")
 
 
 def spread_legs(sku: str, parts: Iterable[tuple[str, UUID | None, int]], targets: Mapping[str, int]) -> list[Leg]:

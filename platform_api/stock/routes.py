@@ -97,7 +97,7 @@ def list_lots(
 ) -> list[Lot]:
     """Lots of a SKU at a place, first expired first: the order in which they are taken."""
     require_place(tx, caller, location)
-    rows = tx.execute(queries.LOTS_AT, {"tenant_id": caller.tenant_id, "location": location, "sku": sku})
+    rows = tx.execute(queries.LOTS_AT, {"tenant_id": caller.tenant_id, "location": location, "skus": [sku]})
     return [Lot(lot=row["code"], expires=row["expires_on"], units=row["units"]) for row in rows]
 
 

@@ -16,6 +16,7 @@ FINANCE: Final = frozenset({Role.HQ, Role.OPS, Role.AUDITOR, Role.DEALER})
 BUYERS: Final = ALL - {Role.AUDITOR}
 OPERATORS: Final = frozenset({Role.HQ, Role.OPS})
 DECIDERS: Final = frozenset({Role.HQ, Role.OPS, Role.DEALER, Role.STORE})
+PLANNERS: Final = frozenset({Role.HQ, Role.OPS, Role.DEALER})
 
 ACCESS: Final[dict[str, frozenset[Role]]] = {
     "GET /": ALL,
@@ -65,6 +66,7 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "PUT /v1/skus/{sku}": HQ,
     "GET /v1/skus/{sku}/image": ALL,
     "PUT /v1/skus/{sku}/image": HQ,
+    "DELETE /v1/skus/{sku}/image": HQ,
     "GET /v1/catalogue": ALL,
     "GET /v1/price-lists": STAFF,
     "GET /v1/price-lists/{list_id}": STAFF,
@@ -127,6 +129,9 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "POST /v1/refills/{refill_id}:cancel": DECIDERS,
     "GET /v1/policies": ALL,
     "PUT /v1/policies/{site}/{sku}": DECIDERS,
+    "GET /v1/transfer-lanes": ALL,
+    "PUT /v1/transfer-lanes/{site}/{destination}": PLANNERS,
+    "DELETE /v1/transfer-lanes/{site}/{destination}": PLANNERS,
     "GET /v1/forecasts": ALL,
     "GET /v1/forecast-accuracy": ALL,
     "GET /v1/orgs": ALL,

@@ -27,7 +27,7 @@ OPEN = {
     ("POST", "/v1/carrier-events/{tenant}/{carrier}"),
 }
 """What anybody may ask. /static is a mount without secrets; the answer of /session/resume is a redirect."""
-NAMES = ("site", "gateway", "slot", "org", "sku", "list_id")
+NAMES = ("site", "destination", "gateway", "slot", "org", "sku", "list_id")
 """What names a thing in a path by itself, rather than by a key."""
 NONSENSE = (
     "",
@@ -51,6 +51,7 @@ BODIES_OF: dict[str, Any] = {
     "PUT /v1/counts/{count_id}/lines": {"lines": [{"sku": "tea", "counted": 1}]},
     "PUT /v1/orgs/{org}/credit": {"limit": {"amount": "1.00", "currency": "CNY"}},
     "PUT /v1/policies/{site}/{sku}": {"mode": "auto", "reorder_point": 1, "target": 2},
+    "PUT /v1/transfer-lanes/{site}/{destination}": {"cost": {"amount": "1.00", "currency": "CNY"}},
     "PUT /v1/depletion-sources/{site}/{sku}": {"source": "pos"},
     "PUT /v1/orders/{order_id}": {"ship_to": "east-1", "lines": [{"sku": "tea", "packs": 1}]},
     "PUT /v1/orders/{order_id}/discounts": {"order": {"basis_points": 100, "reason": "because"}},

@@ -34,7 +34,7 @@ def test_a_picture_is_shown_with_a_tag_until_another_takes_its_place(
     tag = shown.headers["etag"]
     again = hq.get(path, headers={"If-None-Match": f'"other", W/{tag}'})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
-    assert hq.put(path, content=png(2)).headers["etag"] != tag
+    assert hq.put(path, content=png(2), headers={"If-Match": tag}).headers["etag"] != tag
     assert hq.get(path, headers={"If-None-Match": tag}).content == png(2)
     assert anonymous.get(path, headers=bearer(world, "hq@bravo")).status_code == 404
 
@@ -57,3 +57,18 @@ def test_what_is_no_picture_or_too_large_is_refused(content: bytes, hq: TestClie
 
 def test_a_picture_of_what_is_not_sold_is_refused(hq: TestClient) -> None:
     assert hq.put("/v1/skus/none/image", content=png(1)).status_code == 404
+
+
+def test_a_picture_is_replaced_and_taken_away_by_whoever_has_seen_it(hq: TestClient) -> None:
+    path = "/v1/skus/tea/image"
+    assert hq.put(path, content=png(1), headers={"If-Match": '"none"'}).status_code == 412
+    first = hq.put(path, content=png(1)).headers["etag"]
+    assert hq.put(path, content=png(2)).status_code == 428
+    second = hq.put(path, content=png(2), headers={"If-Match": first}).headers["etag"]
+    assert hq.put(path, content=png(3), headers={"If-Match": first}).status_code == 412
+    assert hq.delete(path).status_code == 428
+    assert hq.delete(path, headers={"If-Match": first}).status_code == 412
+    assert hq.get(path).content == png(2)
+    assert hq.delete(path, headers={"If-Match": second}).status_code == 204
+    assert hq.get(path).status_code == 404
+    assert hq.delete(path, headers={"If-Match": second}).status_code == 404

@@ -234,6 +234,29 @@ def test_discounts_are_agreed_by_operations_explained_line_by_line_and_kept_when
     holds(world)
 
 
+def test_an_amount_is_taken_off_before_tax_and_never_more_than_there_is(market: TestClient, world: World) -> None:
+    it = order(market, bearer(world, "dealer@acme"))
+    path = f"/v1/orders/{it['id']}/discounts"
+    amount = {"amount": "20.00", "currency": "CNY"}
+    for wrong in (
+        {"reason": "both of them", "basis_points": 1, "amount": amount},
+        {"reason": "none of them"},
+        {"reason": "a gain", "amount": {**amount, "amount": "-1.00"}},
+        {"reason": "elsewhere", "amount": {**amount, "currency": "USD"}},
+    ):
+        assert market.put(path, json={"order": wrong}, headers={"If-Match": '"1"'}).status_code == 422
+    agreed = {"order": {"amount": amount, "reason": "display fee"}}
+    it = market.put(path, json=agreed, headers={"If-Match": '"1"'}).json()
+    # 120.00 less 20.00, plus 13 % of 100.00.
+    assert [it[name]["amount"] for name in ("net", "adjustments", "total")] == ["120.00", "-7.00", "113.00"]
+    taken = it["lines"][0]["adjustments"][0]["explanation"]
+    assert taken == {"amount_minor": 2000, "of_minor": 12000, "discount_minor": -2000, "reason": "display fee"}
+    all_of_it = {"lines": {"1": {"amount": {**amount, "amount": "500.00"}, "reason": "a gift"}}}
+    it = market.put(path, json=all_of_it, headers={"If-Match": '"2"'}).json()
+    assert it["total"]["amount"] == "0.00"
+    holds(world)
+
+
 def test_a_changed_cart_loses_the_discounts_that_were_agreed_for_another(market: TestClient, world: World) -> None:
     dealer = bearer(world, "dealer@acme")
     it = order(market, dealer)

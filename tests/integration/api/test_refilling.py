@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from platform_api import jobs
+from platform_api.flows import confirming, refilling
 from tests.integration.api.conftest import bearer
 from tests.integration.api.test_ordering import PHOTO, act, credit, key, market, order, ship
 from tests.integration.api.world import World, add_event
@@ -94,6 +95,37 @@ def test_a_store_cancels_its_own_task_once_and_no_other_ones(market: TestClient,
     assert market.post(f"{path}:cancel", headers={**store, "If-Match": '"2"'}).status_code == 409
     other = market.get("/v1/refills", params={"site": "west-1"}).json()["items"][0]["id"]
     assert market.get(f"/v1/refills/{other}", headers=store).status_code == 404
+
+
+def test_units_that_somebody_leaves_in_the_back_room_are_no_dispute(
+    market: TestClient, world: World, worker: psycopg.Connection[Any]
+) -> None:
+    (url,) = send(market, world, 20)
+    sign(market, url)
+    (task,) = refills(market)
+    store = {**bearer(world, "store@acme"), "If-Match": '"1"'}
+    assert market.post(f"/v1/refills/{task['id']}:cancel", headers=store).status_code == 200
+    jobs.confirm_refills(worker, datetime.now(UTC) + timedelta(days=8))
+    assert market.get(url).json()["shelf_verdict"] == "unknown"
+
+
+def test_what_goes_on_waiting_keeps_nobody_else_from_being_watched(
+    market: TestClient, world: World, worker: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (refilling, confirming):
+        monkeypatch.setattr(module, "PAGE_MAX", 1)
+    urls = send(market, world, 5, 5, 10)
+    for url in urls:
+        sign(market, url)
+    with psycopg.connect(world.dsn) as owner:
+        add_event(owner, "acme", "east-1", "z-1", 10, 22)
+    jobs.confirm_refills(worker, datetime.now(UTC))
+    assert [market.get(url).json()["shelf_verdict"] for url in urls] == ["confirmed", "confirmed", "waiting"]
+    with psycopg.connect(world.dsn) as owner:
+        add_event(owner, "acme", "east-1", "z-2", 10, 32)
+    jobs.confirm_refills(worker, datetime.now(UTC))
+    assert {one["state"] for one in refills(market)} == {"done"}
+    assert market.get(urls[2]).json()["shelf_verdict"] == "confirmed"
 
 
 def test_a_store_whose_shelves_do_not_count_the_sku_is_asked_nothing(

@@ -254,3 +254,29 @@ def test_an_order_keeps_to_the_room_on_the_shelf_and_to_the_suppliers_minimum(
     jobs.fulfil_proposals(worker, now(), PLANNER)
     (newest, *_) = market.get("/v1/proposals", params={"site": "east-1"}).json()["items"]
     assert newest["note"] == "3 case for east: allocated; the back room holds what the shelf cannot"
+
+
+def test_what_people_say_of_a_way_counts_before_its_distance(
+    market: TestClient, world: World, worker: psycopg.Connection[Any]
+) -> None:
+    worker.execute("UPDATE site SET lat = 31.2, lon = 121.4 WHERE tenant_id = 'acme' AND site_id = 'east-1'")
+    own_warehouse(worker, "far-wh", 30.3, 120.2)
+    own_warehouse(worker, "near-wh", 31.2, 121.5)
+    move(market, "far-wh", 20)
+    move(market, "near-wh", 20)
+    let_policies_order(worker)
+    dealer = bearer(world, "dealer@acme")
+    for place, cost, allowed in (("far-wh", "0.40", True), ("near-wh", "0.00", False)):
+        body = {"cost": {"amount": cost, "currency": "CNY"}, "allowed": allowed}
+        put = market.put(f"/v1/transfer-lanes/{place}/east-1", json=body, headers=dealer)
+        assert (put.status_code, put.json()["origin"]) == (200, place), put.text
+    assert market.put("/v1/transfer-lanes/wh/east-1", json=body, headers=dealer).status_code == 404
+    assert market.put("/v1/transfer-lanes/east-1/east-1", json=body).status_code == 422
+    jobs.fulfil_proposals(worker, now(), PLANNER)
+    it = proposal(market, world)
+    assert (it["outcome"], it["note"]) == ("transfer", "far-wh has the units")
+    weighed = [(one["source"], one["cost_minor"]) for one in it["considered"]]
+    assert weighed == [("east-1", 0), ("far-wh", 40), ("near-wh", None)]
+    assert len(market.get("/v1/transfer-lanes", headers=dealer).json()["items"]) == 2
+    assert market.delete("/v1/transfer-lanes/near-wh/east-1", headers=dealer).status_code == 204
+    assert market.delete("/v1/transfer-lanes/near-wh/east-1", headers=dealer).status_code == 404

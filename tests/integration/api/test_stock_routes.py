@@ -4,6 +4,7 @@ import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
+from deploy.verify import verify
 from tests.integration.api.conftest import bearer
 from tests.integration.api.world import World
 
@@ -70,6 +71,27 @@ def test_a_sku_kept_by_lot_goes_out_first_expired_first(hq: TestClient) -> None:
     assert hq.post("/v1/receipts", json=without, headers=key("c")).status_code == 422
     other = {"to": "east-1", "lines": [{**lines[0], "expires": "2099-04-01"}]}
     assert hq.post("/v1/receipts", json=other, headers=key("d")).status_code == 409
+
+
+def test_what_has_expired_leaves_neither_by_its_lot_nor_as_units_without_one(hq: TestClient, world: World) -> None:
+    sku = {"sku": "milk", "name_en": "Milk", "unit_weight_g": 268, "by_lot": True}
+    hq.post("/v1/skus", json=sku, headers=key("milk"))
+    lines = [
+        {"sku": "milk", "units": 10, "lot": "old", "expires": "2020-01-01"},
+        {"sku": "milk", "units": 4, "lot": "new", "expires": "2099-01-01"},
+    ]
+    hq.post("/v1/receipts", json={"to": "east-1", "lines": lines}, headers=key("a"))
+    away = {"from": "east-1", "to": "west-1", "lines": [{"sku": "milk", "units": 5}]}
+    refused = hq.post("/v1/transfers", json=away, headers=key("b"))
+    assert (refused.status_code, "have not expired" in refused.json()["detail"]) == (409, True)
+    away["lines"] = [{"sku": "milk", "units": 4}]
+    assert hq.post("/v1/transfers", json=away, headers=key("c")).status_code == 201
+    left = hq.get("/v1/lots", params={"location": "east-1", "sku": "milk"}).json()
+    assert [(lot["lot"], lot["units"]) for lot in left] == [("old", 10)]
+    loss = {"at": "east-1", "sku": "milk", "units": -10, "reason": "expired", "loss": True}
+    assert hq.post("/v1/adjustments", json=loss, headers=key("d")).status_code == 201
+    report = verify(world.dsn)
+    assert report.invariants["I3"], report.broken
 
 
 def test_what_is_due_can_be_promised_and_is_received_once(hq: TestClient) -> None:

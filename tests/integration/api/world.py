@@ -159,6 +159,7 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
         "return_id": str(back),
         "webhook_id": str(webhook),
         "site": "west-1",
+        "destination": f"only-{tenant}-store",
         "order_id": str(order),
         "shipment_id": str(shipment),
         "count_id": str(count),

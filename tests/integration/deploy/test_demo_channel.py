@@ -83,7 +83,7 @@ def test_things_happened_in_the_quarter_and_in_their_order(channel: str) -> None
     first, last = UNTIL - timedelta(days=7 * history.WEEKS + 1), UNTIL
     for table, column in (("sales_order", "created_at"), ("ar_entry", "at"), ("stock_move", "posted_at")):
         query = f"SELECT min({column}), max({column}) FROM {table}"  # noqa: S608 - names from the line above
-        ((begin, end),) = ask(channel, query)  # type: ignore[arg-type]  # as said
+        ((begin, end),) = ask(channel, query)
         assert first <= begin <= end <= last, table
     out_of_order = """
         SELECT count(*) FROM shipment s JOIN sales_order o USING (tenant_id, order_id)
