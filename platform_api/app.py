@@ -43,6 +43,7 @@ from platform_api.live.routes import router as live_router
 from platform_api.logistics.routes import open_router as carriers_open_router
 from platform_api.logistics.routes import router as logistics_router
 from platform_api.pages import routes as page_routes
+from platform_api.pages.desk_routes import router as desk_router
 from platform_api.pages.rendering import STATIC
 from platform_api.replenishment.lane_routes import router as lanes_router
 from platform_api.replenishment.policy_routes import router as policies_router
@@ -201,6 +202,7 @@ def _mount(app: FastAPI) -> None:
         imports_router,
         exports_router,
         page_routes.router,
+        desk_router,
     ):
         app.include_router(router, dependencies=guarded)
     app.mount("/static", _Static(directory=STATIC), name="static")

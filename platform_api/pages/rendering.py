@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 from fastapi import Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -34,6 +34,13 @@ def render(
     return HTMLResponse(
         text, status, headers={"Content-Language": LANGUAGES[locale], "Vary": "Cookie, Accept-Language"}
     )
+
+
+def switch(language: str, back_to: str) -> RedirectResponse:
+    """Remember the language that a person chose, and show the page in it."""
+    response = RedirectResponse(back_to, HTTPStatus.SEE_OTHER)
+    response.set_cookie(LANGUAGE_COOKIE, language, max_age=LANGUAGE_COOKIE_AGE_S, samesite="lax", httponly=True)
+    return response
 
 
 def data_block(value: object) -> Markup:

@@ -14,7 +14,7 @@ from platform_api.kit.errors import ApiError, not_found
 from platform_api.live import service as live
 from platform_api.live.hub import Hub
 from platform_api.pages.chart import read_chart
-from platform_api.pages.rendering import LANGUAGE_COOKIE, LANGUAGE_COOKIE_AGE_S, locale_of, render
+from platform_api.pages.rendering import locale_of, render, switch
 from platform_api.pages.texts import LANGUAGES, script_texts
 from platform_api.tenancy import service as tenancy
 from platform_api.tenancy.oidc import Client
@@ -36,7 +36,7 @@ Identifier = Annotated[str, Path(pattern=IDENTIFIER_PATTERN)]
 def show_login(request: Request, language: Language = None, fault: Fault = "") -> Response:
     """The form to log in, or why a log-in by a provider of identities has failed."""
     if language in LANGUAGES:
-        return _switch(language, "/login")
+        return switch(language, "/login")
     return _login_form(request, fault=fault if fault in OIDC_FAULTS else "")
 
 
@@ -61,7 +61,7 @@ def log_in(request: Request, tx: Tx, secret: Secret, login: LoginField = "", pas
 def show_wall(request: Request, caller: Caller, tx: Tx, language: Language = None) -> Response:
     """The live page, with its first state and its first chart inside."""
     if language in LANGUAGES:
-        return _switch(language, "/")
+        return switch(language, "/")
     locale = locale_of(request)
     hub = cast("Hub", request.app.state.hub)
     wall = live.read_wall(tx, caller, readings_per_s=hub.readings_per_s(caller.tenant_id))
@@ -104,9 +104,3 @@ def _login_form(
     oidc = cast("Client | None", request.app.state.oidc)
     context = {"login": login[:64], "fault": fault, "provider": "" if oidc is None else oidc.provider.name}
     return render("login.html", locale_of(request), context, status=status)
-
-
-def _switch(language: str, back_to: str) -> RedirectResponse:
-    response = RedirectResponse(back_to, HTTPStatus.SEE_OTHER)
-    response.set_cookie(LANGUAGE_COOKIE, language, max_age=LANGUAGE_COOKIE_AGE_S, samesite="lax", httponly=True)
-    return response

@@ -21,6 +21,8 @@ PLANNERS: Final = frozenset({Role.HQ, Role.OPS, Role.DEALER})
 ACCESS: Final[dict[str, frozenset[Role]]] = {
     "GET /": ALL,
     "GET /docs": ALL,
+    "GET /desk": ALL,
+    "GET /orders/{order_id}": ALL,
     "GET /openapi.json": ALL,
     "GET /wall/slots/{gateway}/{slot}": ALL,
     "GET /v1/me": ALL,
