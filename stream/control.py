@@ -64,6 +64,14 @@ class SiteSku(NamedTuple):
     sku: str
 
 
+class PlannedPromotion(NamedTuple):
+    """A SKU is promoted from ``start`` until before ``end``."""
+
+    sku: str
+    start: datetime
+    end: datetime
+
+
 class ChannelSetting(NamedTuple):
     """What is known of a channel; ``interval_s`` 0: not told, ``limit_c`` None: no limit."""
 
@@ -91,6 +99,9 @@ class Snapshot:
     channels: dict[tuple[str, str, str], ChannelSetting] = field(default_factory=dict)
     strictness: dict[tuple[str, str, str], float] = field(default_factory=dict)
     """(tenant, kind, place of an anomaly) -> factor on its threshold, from people's labels."""
+
+    promotions: dict[tuple[str, str], list[PlannedPromotion]] = field(default_factory=dict)
+    """What is promoted in each (tenant, site)."""
 
     def strictness_at(self, tenant: str, kind: AnomalyKind, place: str) -> float:
         """Factor on a threshold, 1.0 where nobody has labelled anything."""
@@ -315,7 +326,16 @@ def read_snapshot(connection: psycopg.Connection, version: int, elsewhere: Elsew
             (tenant, kind, place): strictness_of(confirmed, refuted)
             for tenant, kind, place, confirmed, refuted in connection.execute(queries.LABELS)
         },
+        read_promotions(connection),
     )
+
+
+def read_promotions(connection: psycopg.Connection) -> dict[tuple[str, str], list[PlannedPromotion]]:
+    """What is promoted in each (tenant, site). Raises psycopg.Error."""
+    found: dict[tuple[str, str], list[PlannedPromotion]] = {}
+    for tenant, site, *planned in connection.execute(queries.PROMOTION_PLAN):
+        found.setdefault((tenant, site), []).append(PlannedPromotion(*planned))
+    return found
 
 
 def read_beginning(connection: psycopg.Connection) -> Beginning:

@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from stream.demand.days import DailyDemand, Day, Key, daily_demand, day_at
-from stream.demand.night import POLICY_DAYS_MIN, Night, forecast_night, stock_policy
+from stream.demand.night import HORIZON_DAYS, POLICY_DAYS_MIN, Night, forecast_night, stock_policy
 from stream.storage import Connection
+
+Floats = npt.NDArray[np.float64]
 
 HISTORY_DAYS: Final = 400
 KEPT_VERSIONS_DAYS: Final = 90
@@ -47,6 +52,11 @@ SELECT t.tenant_id, t.site_id, t.sku, (t.time AT TIME ZONE s.timezone)::date AS 
        (array_agg(t.total ORDER BY t.time DESC, t.lane_seq DESC))[1] <= 0
 FROM stair t JOIN site s USING (tenant_id, site_id)
 GROUP BY 1, 2, 3, 4
+"""
+# Of the days from since to until.
+PROMOTIONS: Final = """
+SELECT tenant_id, site_id, sku, first_day, last_day, depth FROM promotion_plan
+WHERE last_day >= %(since)s AND first_day <= %(until)s AND depth > 0
 """
 FORGET: Final = """
 DELETE FROM demand_forecast WHERE version < %(before)s OR version = %(version)s
@@ -93,7 +103,7 @@ def forecast_demand(connection: Connection, now: datetime) -> Done:
         demand = _read(connection, now)
         if demand is None:
             return Done()
-        night = forecast_night(demand)
+        night = forecast_night(demand, _promotions(connection, demand))
         with connection.transaction():
             _store(connection, demand, night, now)
             policies = _refresh_policies(connection, demand, night, now)
@@ -107,6 +117,21 @@ def _read(connection: Connection, now: datetime) -> DailyDemand | None:
     tills = [_day(row) for row in connection.execute(TILLS, bounds)]
     shelves = [_day(row) for row in connection.execute(SHELVES, bounds)]
     return daily_demand(shelves, tills, now.date())
+
+
+def _promotions(connection: Connection, demand: DailyDemand) -> Floats:
+    """Depth of what is promoted, of shape (series, days + HORIZON_DAYS); the deepest where plans overlap."""
+    days = demand.units.shape[1] + HORIZON_DAYS
+    promo = np.zeros((len(demand.keys), days))
+    place = {key: index for index, key in enumerate(demand.keys)}
+    bounds = {"since": demand.first_day, "until": day_at(demand.first_day, days - 1)}
+    for *key, first, last, depth in connection.execute(PROMOTIONS, bounds):
+        series = place.get(Key(*key))
+        if series is not None:
+            begin, end = ((day - demand.first_day).days for day in (first, last))
+            planned = promo[series, max(begin, 0) : end + 1]
+            np.maximum(planned, depth, out=planned)
+    return promo
 
 
 def _day(row: tuple[Any, ...]) -> Day:

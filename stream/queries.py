@@ -18,6 +18,14 @@ ORDER BY tenant_id, site_id, sku, cycle DESC, created_at DESC
 CHANNEL_SETTINGS: Final = """
 SELECT tenant_id, gateway_id, channel, class, interval_s, limit_c, limit_s FROM channel_setting
 """
+# By the clock of the site. Long past ones change nothing that is still learnt.
+PROMOTION_PLAN: Final = """
+SELECT p.tenant_id, p.site_id, p.sku, p.first_day::timestamp AT TIME ZONE s.timezone,
+       (p.last_day + 1)::timestamp AT TIME ZONE s.timezone
+FROM promotion_plan p JOIN site s USING (tenant_id, site_id)
+WHERE p.depth > 0 AND p.last_day >= current_date - 400
+ORDER BY 1, 2, 3, 4
+"""
 LABELS: Final = """
 SELECT tenant_id, kind, place, count(*) FILTER (WHERE label = 'true'), count(*) FILTER (WHERE label <> 'true')
 FROM anomaly WHERE label IS NOT NULL GROUP BY tenant_id, kind, place

@@ -14,7 +14,7 @@ from contracts.frames import EventKind
 from stream.control import Snapshot
 from stream.facts import AnomalyRow, EventRow, Facts, Settled, no_columns
 from stream.watch.finding import Finding, Place
-from stream.watch.ledger import BLINDING, Ledger, Move, Sale, SlotKey
+from stream.watch.ledger import BLINDING, Ledger, Move, Promotion, Sale, SlotKey
 from stream.watching import row_of, settled
 
 SAVE_EVERY: Final = timedelta(minutes=5)
@@ -99,6 +99,8 @@ class Units:
             if (tenant, slot.site) == site:
                 place = Place(tenant, slot.site, gateway, "slot", f"{gateway}/{name}")
                 ledger.know(SlotKey(gateway, name), place, slot.sku, slot.channel)
+        planned = self._control.snapshot.promotions.get(site, [])
+        ledger.plan(Promotion(_us(each.start), _us(each.end), each.sku) for each in planned)
 
     def _moves(self, row: EventRow) -> list[Move]:
         """The event at its own slot, and at the home of each foreign article that it names."""

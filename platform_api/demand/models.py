@@ -37,6 +37,30 @@ class Forecast(BaseModel):
     q95: float
 
 
+class Promotion(BaseModel):
+    """A SKU that is promoted in a site, on the days of its clock; ``depth`` 0 was taken back."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "site": "sh-001",
+                    "sku": "tea-500",
+                    "first_day": "2026-01-05",
+                    "last_day": "2026-01-11",
+                    "depth": 0.3,
+                }
+            ]
+        }
+    )
+
+    site: str
+    sku: str
+    first_day: date
+    last_day: date
+    depth: float
+
+
 class Accuracy(BaseModel):
     """How good a method was one day ahead, over the ``days`` that could be judged. Null where it is not defined.
 

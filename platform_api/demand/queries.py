@@ -29,3 +29,17 @@ WHERE a.tenant_id = %(tenant_id)s
 ORDER BY a.site_id, a.sku, a.method
 LIMIT %(limit)s
 """
+
+PROMOTIONS = """
+SELECT p.site_id AS site, p.sku, p.first_day, p.last_day, p.depth
+FROM promotion_plan p
+WHERE p.tenant_id = %(tenant_id)s
+  AND (%(sites)s::text[] IS NULL OR p.site_id = ANY(%(sites)s))
+  AND (%(site)s::text IS NULL OR p.site_id = %(site)s)
+  AND (%(sku)s::text IS NULL OR p.sku = %(sku)s)
+  AND (%(on)s::date IS NULL OR %(on)s BETWEEN p.first_day AND p.last_day)
+  AND (%(after_site)s::text IS NULL
+       OR (p.site_id, p.sku, p.first_day) > (%(after_site)s, %(after_sku)s, %(after_day)s))
+ORDER BY p.site_id, p.sku, p.first_day
+LIMIT %(limit)s
+"""

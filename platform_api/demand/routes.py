@@ -1,4 +1,4 @@
-"""GET /v1/forecasts and /v1/forecast-accuracy."""
+"""GET /v1/forecasts, /v1/forecast-accuracy and /v1/promotion-plan."""
 
 from datetime import date
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from platform_api.demand import queries
-from platform_api.demand.models import Accuracy, Forecast
+from platform_api.demand.models import Accuracy, Forecast, Promotion
 from platform_api.kit.auth import Caller
 from platform_api.kit.db import Tx
 from platform_api.kit.errors import COMMON_RESPONSES
@@ -16,6 +16,7 @@ from platform_api.kit.times import Day
 
 router = APIRouter(tags=["demand"], responses=COMMON_RESPONSES)
 
+On = Annotated[Day | None, Query(description="Promoted on this day")]
 Version = Annotated[Day | None, Query(description="Made on this day; the newest unless told")]
 
 
@@ -70,4 +71,31 @@ def list_accuracy(
         rows,
         key=lambda row: (row["site"], row["sku"], row["method"]),
         item=lambda row: Accuracy(**row),
+    )
+
+
+@router.get("/v1/promotion-plan", summary="List what is going to be promoted")
+def list_promotions(
+    caller: Caller, tx: Tx, page: Paging, site: Name = None, sku: SkuName = None, on: On = None
+) -> Listing[Promotion]:
+    """The plan that forecasts know, by site, SKU and first day. It comes by `POST /v1/imports?kind=promotion-plan`."""
+    last = page.after("promotion-plan", tuple[str, str, date]) or (None, None, None)
+    rows = tx.execute(
+        queries.PROMOTIONS,
+        {
+            **caller.scope,
+            "site": site,
+            "sku": sku,
+            "on": on,
+            "after_site": last[0],
+            "after_sku": last[1],
+            "after_day": last[2],
+            "limit": page.limit + 1,
+        },
+    ).fetchall()
+    return page.listing(
+        "promotion-plan",
+        rows,
+        key=lambda row: (row["site"], row["sku"], row["first_day"]),
+        item=lambda row: Promotion(**row),
     )

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.frames import Quality
 from platform_api.devices.remote_models import ConfigState
@@ -178,3 +178,35 @@ class Series(BaseModel):
     limit_c: float | None
     limit_s: float | None
     latest: Latest | None
+
+
+class ChannelSetting(BaseModel):
+    """What detectors are told of a channel. ``class``: devices that ought to behave alike; ``interval_s`` 0: not told.
+
+    A temperature above ``limit_c`` for longer than ``limit_s`` breaks the cold chain.
+    """
+
+    model_config = ConfigDict(
+        populate_by_name=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "site": "sh-001",
+                    "gateway": "gw-sh-001",
+                    "channel": "s01.temp_c",
+                    "class": "cooler",
+                    "interval_s": 10.0,
+                    "limit_c": 8.0,
+                    "limit_s": 1800.0,
+                }
+            ]
+        },
+    )
+
+    site: str
+    gateway: str
+    channel: str
+    class_: str = Field(alias="class")
+    interval_s: float
+    limit_c: float | None
+    limit_s: float

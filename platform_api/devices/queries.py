@@ -81,3 +81,16 @@ WHERE s.tenant_id = %(tenant_id)s
 ORDER BY s.series_id
 LIMIT %(limit)s
 """
+
+CHANNEL_SETTINGS = """
+SELECT g.site_id AS site, c.gateway_id AS gateway, c.channel, c.class, c.interval_s, c.limit_c, c.limit_s
+FROM channel_setting c
+JOIN gateway g USING (tenant_id, gateway_id)
+WHERE c.tenant_id = %(tenant_id)s
+  AND (%(sites)s::text[] IS NULL OR g.site_id = ANY(%(sites)s))
+  AND (%(site)s::text IS NULL OR g.site_id = %(site)s)
+  AND (%(gateway)s::text IS NULL OR c.gateway_id = %(gateway)s)
+  AND (%(after_gateway)s::text IS NULL OR (c.gateway_id, c.channel) > (%(after_gateway)s, %(after_channel)s))
+ORDER BY c.gateway_id, c.channel
+LIMIT %(limit)s
+"""

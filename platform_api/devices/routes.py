@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from contracts.metrics import unit_for
 from platform_api.devices import queries
 from platform_api.devices.models import (
+    ChannelSetting,
     Device,
     Gateway,
     GatewayConfig,
@@ -78,6 +79,31 @@ def list_devices(caller: Caller, tx: Tx, page: Paging, site: Name = None, gatewa
         },
     ).fetchall()
     return page.listing("devices", rows, key=lambda row: (row["gateway_id"], row["device_id"]), item=_device)
+
+
+@router.get("/v1/channel-settings", summary="List what detectors are told of channels")
+def list_channel_settings(
+    caller: Caller, tx: Tx, page: Paging, site: Name = None, gateway: Name = None
+) -> Listing[ChannelSetting]:
+    """Classes, intervals and limits, by gateway and channel. They come by `POST /v1/imports?kind=channel-settings`."""
+    last = page.after("channel-settings", tuple[str, str]) or (None, None)
+    rows = tx.execute(
+        queries.CHANNEL_SETTINGS,
+        {
+            **caller.scope,
+            "site": site,
+            "gateway": gateway,
+            "after_gateway": last[0],
+            "after_channel": last[1],
+            "limit": page.limit + 1,
+        },
+    ).fetchall()
+    return page.listing(
+        "channel-settings",
+        rows,
+        key=lambda row: (row["gateway"], row["channel"]),
+        item=lambda row: ChannelSetting(**row),
+    )
 
 
 @router.get("/v1/series", summary="List series with their latest value")

@@ -71,6 +71,14 @@ WHERE t.tenant_id = %(tenant_id)s AND {_SITES.format("t.")} ORDER BY t.gateway_i
     Noun.POLICIES: Source(f"""
 SELECT tenant_id AS tenant, site_id AS site, sku, reorder_point, target, mode, cooldown_s FROM stock_policy
 WHERE tenant_id = %(tenant_id)s AND {_OF_SITE} ORDER BY site_id, sku"""),
+    Noun.CHANNEL_SETTINGS: Source(f"""
+SELECT c.tenant_id AS tenant, g.site_id AS site, c.gateway_id AS gateway, c.channel, c.class, c.interval_s, c.limit_c,
+       c.limit_s
+FROM channel_setting c JOIN gateway g USING (tenant_id, gateway_id)
+WHERE c.tenant_id = %(tenant_id)s AND {_SITES.format("g.")} ORDER BY c.gateway_id, c.channel"""),
+    Noun.PROMOTION_PLAN: Source(f"""
+SELECT tenant_id AS tenant, site_id AS site, sku, first_day, last_day, depth FROM promotion_plan
+WHERE tenant_id = %(tenant_id)s AND {_OF_SITE} ORDER BY site_id, sku, first_day"""),
     Noun.PRICE_LISTS: Source(
         """
 SELECT tenant_id AS tenant, list_id AS list, name, level, target, currency FROM price_list

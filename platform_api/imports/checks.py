@@ -7,6 +7,7 @@ import psycopg
 from psycopg.rows import tuple_row
 
 from platform_api.imports import queries
+from platform_api.imports.plan_rows import ChannelSettingRow, PromotionRow
 from platform_api.imports.rows import (
     CreditRow,
     DeviceRow,
@@ -136,12 +137,24 @@ def _check_packs(connection: Connection, tenants: list[str], rows: Sequence[Stag
             yield Fault(item.line, "gtin", f"{row.gtin} is that of {pack[0]} in {pack[1]}")
 
 
-def _check_policies(connection: Connection, tenants: list[str], rows: Sequence[Staged]) -> Iterator[Fault]:
+def _check_channel_settings(connection: Connection, tenants: list[str], rows: Sequence[Staged]) -> Iterator[Fault]:
+    gateways = {(tenant, gateway): site for tenant, gateway, site in fetch(connection, queries.GATEWAYS, tenants)}
+    for item in rows:
+        row = item.row
+        assert isinstance(row, ChannelSettingRow)
+        site = gateways.get((row.tenant, row.gateway))
+        if site is None:
+            yield Fault(item.line, "gateway", f"there is no gateway {row.gateway!r}")
+        elif site != row.site:
+            yield Fault(item.line, "site", f"gateway {row.gateway!r} stands in site {site!r}")
+
+
+def _check_sites_skus(connection: Connection, tenants: list[str], rows: Sequence[Staged]) -> Iterator[Fault]:
     sites = set(fetch(connection, queries.SITES, tenants))
     skus = set(fetch(connection, queries.SKUS, tenants))
     for item in rows:
         row = item.row
-        assert isinstance(row, PolicyRow)
+        assert isinstance(row, PolicyRow | PromotionRow)
         if (row.tenant, row.site) not in sites:
             yield Fault(item.line, "site", f"there is no site {row.site!r}")
         if (row.tenant, row.sku) not in skus:
@@ -210,11 +223,13 @@ CHECKS: Final[Mapping[Kind, Callable[[Connection, list[str], Sequence[Staged]], 
     Kind.DEVICES: _check_devices,
     Kind.PACKS: _check_packs,
     Kind.SLOTS: _check_slots,
-    Kind.POLICIES: _check_policies,
+    Kind.POLICIES: _check_sites_skus,
     Kind.PRICE_LISTS: _check_price_lists,
     Kind.PRICES: _check_prices,
     Kind.ENTITLEMENTS: _check_entitlements,
     Kind.CREDIT: _check_credit,
     Kind.POS_SALES: _check_pos_sales,
+    Kind.CHANNEL_SETTINGS: _check_channel_settings,
+    Kind.PROMOTION_PLAN: _check_sites_skus,
 }
 """The check of each kind that refers to something."""

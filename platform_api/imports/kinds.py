@@ -3,6 +3,7 @@
 from typing import Final
 
 from platform_api.imports.document_rows import MoveRow, OrderRow, ShipmentRow
+from platform_api.imports.plan_rows import ChannelSettingRow, PromotionRow
 from platform_api.imports.rows import (
     CreditRow,
     DeviceRow,
@@ -33,6 +34,8 @@ MODELS: Final[dict[Kind, type[Row]]] = {
     Kind.ENTITLEMENTS: EntitlementRow,
     Kind.CREDIT: CreditRow,
     Kind.POS_SALES: PosSaleRow,
+    Kind.CHANNEL_SETTINGS: ChannelSettingRow,
+    Kind.PROMOTION_PLAN: PromotionRow,
     Kind.MOVES: MoveRow,
     Kind.ORDERS: OrderRow,
     Kind.SHIPMENTS: ShipmentRow,
@@ -41,8 +44,7 @@ MODELS: Final[dict[Kind, type[Row]]] = {
 
 def columns(kind: Kind) -> tuple[str, ...]:
     """Column names of a kind, as its header should have them."""
-    fields = MODELS[kind].model_fields
-    return tuple(fields)
+    return tuple(field.alias or name for name, field in MODELS[kind].model_fields.items())
 
 
 def required_columns(kind: Kind) -> tuple[str, ...]:

@@ -164,6 +164,22 @@ VALUES (%(tenant)s, %(site)s, %(sku)s, %(units)s, %(sold_at)s, %(receipt)s, %(li
 ON CONFLICT (tenant, site, receipt, line) DO NOTHING
 RETURNING true AS created
 """,
+    Kind.CHANNEL_SETTINGS: """
+INSERT INTO channel_setting AS kept (tenant_id, gateway_id, channel, class, interval_s, limit_c, limit_s)
+VALUES (%(tenant)s, %(gateway)s, %(channel)s, %(class_)s, %(interval_s)s, %(limit_c)s, %(limit_s)s)
+ON CONFLICT (tenant_id, gateway_id, channel) DO UPDATE
+SET class = excluded.class, interval_s = excluded.interval_s, limit_c = excluded.limit_c, limit_s = excluded.limit_s
+WHERE (kept.class, kept.interval_s, kept.limit_c, kept.limit_s) IS DISTINCT FROM
+      (excluded.class, excluded.interval_s, excluded.limit_c, excluded.limit_s)
+RETURNING (xmax = 0) AS created
+""",
+    Kind.PROMOTION_PLAN: """
+INSERT INTO promotion_plan AS kept (tenant_id, site_id, sku, first_day, last_day, depth)
+VALUES (%(tenant)s, %(site)s, %(sku)s, %(first_day)s, %(last_day)s, %(depth)s)
+ON CONFLICT (tenant_id, site_id, sku, first_day) DO UPDATE SET last_day = excluded.last_day, depth = excluded.depth
+WHERE (kept.last_day, kept.depth) IS DISTINCT FROM (excluded.last_day, excluded.depth)
+RETURNING (xmax = 0) AS created
+""",
 }
 
 # The case that the file tells of; people name further packs.

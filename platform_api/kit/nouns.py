@@ -25,6 +25,8 @@ class Kind(StrEnum):
     ENTITLEMENTS = "entitlements"
     CREDIT = "credit-limits"
     POS_SALES = "pos-sales"
+    CHANNEL_SETTINGS = "channel-settings"
+    PROMOTION_PLAN = "promotion-plan"
     MOVES = "stock-moves"
     ORDERS = "orders"
     SHIPMENTS = "shipments"
@@ -48,6 +50,8 @@ class Noun(StrEnum):
     ENTITLEMENTS = Kind.ENTITLEMENTS
     CREDIT = Kind.CREDIT
     POS_SALES = Kind.POS_SALES
+    CHANNEL_SETTINGS = Kind.CHANNEL_SETTINGS
+    PROMOTION_PLAN = Kind.PROMOTION_PLAN
     MOVES = Kind.MOVES
     ORDERS = Kind.ORDERS
     SHIPMENTS = Kind.SHIPMENTS

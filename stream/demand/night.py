@@ -56,16 +56,15 @@ class StockPolicy(NamedTuple):
     target: int
 
 
-def forecast_night(demand: DailyDemand) -> Night:
-    """Forecast every series for the next days with the method that served it best."""
-    total = demand.units.shape[1] + HORIZON_DAYS
-    quiet = np.zeros(len(demand.keys))
-    off = np.zeros(len(demand.keys), dtype=np.bool_)
-    walked = walk(demand.units, demand.known, demand.censored, [Plan(quiet, quiet, off, off)] * total)
+def forecast_night(demand: DailyDemand, promo: Floats | None = None) -> Night:
+    """Forecast every series for the next days with the method that served it best.
+
+    ``promo``: depth of promotions, 0 without, shape (series, days + HORIZON_DAYS); None: nothing is planned.
+    """
+    planned = np.zeros((len(demand.keys), demand.units.shape[1] + HORIZON_DAYS)) if promo is None else scaled(promo)
+    walked = walk(demand.units, demand.known, demand.censored, plans_of(planned))
     fair = demand.known & ~demand.censored
-    boosted = pooled.forecast(
-        demand.units, fair, np.zeros((len(demand.keys), total)), weekday_of(demand.first_day), HORIZON_DAYS
-    )
+    boosted = pooled.forecast(demand.units, fair, planned, weekday_of(demand.first_day), HORIZON_DAYS)
     chosen = [walked.names[index] for index in walked.chosen]
     ahead = np.stack([walked.ahead[name][series] for series, name in enumerate(chosen)])
     if boosted is not None:
@@ -76,6 +75,18 @@ def forecast_night(demand: DailyDemand) -> Night:
             # The boosted model has no mean of its own; that of three quantiles is close (Pearson and Tukey 1965).
             ahead[series, :, 0] = future[series] @ np.array([0.63, 0.25, 0.12])
     return Night(tuple(chosen), ahead, _scores(demand, fair, walked, chosen, boosted))
+
+
+def scaled(promo: Floats) -> Floats:
+    """Depths in units of the typical one, so that any scale will do."""
+    present = promo[promo > 0]
+    return promo / float(present.mean()) if present.size else promo
+
+
+def plans_of(promo: Floats) -> list[Plan]:
+    """A plan a day of depths of shape (series, days)."""
+    before = np.concatenate([np.zeros((len(promo), 1)), promo[:, :-1]], axis=1)
+    return [Plan(now, past, now > 0, past > 0) for now, past in zip(promo.T, before.T, strict=True)]
 
 
 def stock_policy(ahead: Floats, capacity: int, pack_units: int) -> StockPolicy | None:

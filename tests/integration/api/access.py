@@ -136,6 +136,8 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "DELETE /v1/transfer-lanes/{site}/{destination}": PLANNERS,
     "GET /v1/forecasts": ALL,
     "GET /v1/forecast-accuracy": ALL,
+    "GET /v1/promotion-plan": ALL,
+    "GET /v1/channel-settings": ALL,
     "GET /v1/orgs": ALL,
     "GET /v1/orgs/{org}": ALL,
     "POST /v1/orgs": HQ,

@@ -62,6 +62,8 @@ def fill(world: World) -> None:
             "UPDATE sku SET name_en = '=cmd|'' /C calc''!A0' WHERE tenant_id = 'acme' AND sku = 'sku-acme'",
             """INSERT INTO pos_sale (tenant, site, sku, units, sold_at, receipt, line)
                VALUES ('acme', 'east-1', 'tea', -2, '2026-11-01T08:00:00Z', '-r1', 1)""",
+            "INSERT INTO channel_setting VALUES ('acme', 'gw-east-1', 's01.temp_c', 'cooler', 10, 8.5, 1800)",
+            "INSERT INTO promotion_plan VALUES ('acme', 'east-1', 'tea', '2026-11-27', '2026-11-30', 0.3)",
             "UPDATE sku SET pack_units = 12 WHERE tenant_id = 'acme' AND sku = 'tea'",
             "INSERT INTO stock_policy VALUES ('acme', 'west-1', 'sku-acme', 2, 9, 'auto') ON CONFLICT DO NOTHING",
         ):

@@ -9,7 +9,7 @@ from tests.integration.api.world import READINGS, UNIT_G, World, add_event
 
 LISTS = (
     "sites", "gateways", "devices", "series", "shelf-positions", "events", "anomalies", "proposals", "pos-sales",
-    "forecasts", "forecast-accuracy",
+    "forecasts", "forecast-accuracy", "promotion-plan", "channel-settings",
 )  # fmt: skip
 
 

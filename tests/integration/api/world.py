@@ -201,6 +201,10 @@ def _site(connection: psycopg.Connection, tenant: str, site: str, org: str, now:
            VALUES (%(tenant)s, %(gateway)s, %(slot)s, %(site)s, 'tea', 12, %(now)s)""",
         """INSERT INTO demand_forecast (tenant_id, site_id, sku, version, day, method, mean, q50, q80, q95)
            VALUES (%(tenant)s, %(site)s, 'tea', '2026-01-05', '2026-01-06', 'smooth', 3, 3, 4, 6)""",
+        """INSERT INTO channel_setting (tenant_id, gateway_id, channel, class, interval_s)
+           VALUES (%(tenant)s, %(gateway)s, 's01-b1.weight_g', 'scale', 1)""",
+        """INSERT INTO promotion_plan (tenant_id, site_id, sku, first_day, last_day)
+           VALUES (%(tenant)s, %(site)s, 'tea', '2020-01-06', '2020-01-12')""",
         """INSERT INTO forecast_accuracy (tenant_id, site_id, sku, version, method, chosen, days, rmsse)
            VALUES (%(tenant)s, %(site)s, 'tea', '2026-01-05', 'smooth', true, 28, 0.8)""",
         """INSERT INTO pos_sale (tenant, site, sku, units, sold_at, receipt, line)

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from stream.control import read_promotions
 from stream.nightly import Done, forecast_demand
 from tests.integration.api import world as worlds
 
@@ -95,3 +96,42 @@ def test_shelves_are_read_where_no_till_tells_and_empty_days_do_not_lower_the_fo
     row = connection.execute("SELECT avg(mean) FROM demand_forecast").fetchone()
     assert row is not None
     assert row[0] > 4
+
+
+def test_the_plan_of_promotions_raises_the_forecast_of_its_days_alone(connection: psycopg.Connection[Any]) -> None:
+    sell(connection, 70)
+    connection.execute("DELETE FROM promotion_plan")
+    # Every second week three times as much was sold; the next such week is planned.
+    for weeks in (1, 3, 5, 7):
+        first = NOW.date() - timedelta(days=7 * weeks)
+        connection.execute(
+            "UPDATE pos_sale SET units = 15 WHERE sold_at >= %s AND sold_at < %s", (first, first + timedelta(days=7))
+        )
+        connection.execute(
+            "INSERT INTO promotion_plan VALUES ('acme', 'east-1', 'tea', %s, %s, 0.25)",
+            (first, first + timedelta(days=6)),
+        )
+    ahead = NOW.date() + timedelta(days=7)
+    connection.execute(
+        "INSERT INTO promotion_plan VALUES ('acme', 'east-1', 'tea', %s, %s, 0.25)", (ahead, ahead + timedelta(days=6))
+    )
+    forecast_demand(connection, NOW)
+    means = [mean for (mean,) in connection.execute("SELECT mean FROM demand_forecast ORDER BY day").fetchall()]
+    assert len(means) == 14
+    assert min(means[8:]) > 1.8 * max(means[2:7])
+
+
+def test_the_stream_knows_promotions_by_the_clock_of_their_site(connection: psycopg.Connection[Any]) -> None:
+    today = datetime.now(UTC).date()
+    connection.execute("DELETE FROM promotion_plan")
+    connection.execute("UPDATE site SET timezone = 'Asia/Shanghai'")
+    connection.execute("INSERT INTO promotion_plan VALUES ('acme', 'east-1', 'tea', %s, %s, 1)", (today, today))
+    connection.execute("INSERT INTO promotion_plan VALUES ('acme', 'east-1', 'sku-acme', %s, %s, 0)", (today, today))
+    ((place, (planned,)),) = read_promotions(connection).items()
+    midnight = datetime.combine(today, datetime.min.time(), UTC)
+    assert place == ("acme", "east-1")
+    assert (planned.sku, planned.start, planned.end) == (
+        "tea",
+        midnight - timedelta(hours=8),
+        midnight + timedelta(hours=16),
+    )
