@@ -19,10 +19,11 @@ FINANCE: Final = frozenset({Role.HQ, Role.OPS, Role.AUDITOR, Role.DEALER})
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a noun's rows come from, and who may have them."""
+    """Where a noun's rows come from, and who may have them; ``is_of_whole``: nobody of a part of the tenant."""
 
     query: str
     roles: frozenset[Role] = ALL
+    is_of_whole: bool = False
 
 
 _ORGS: Final = "(%(orgs)s::text[] IS NULL OR {0}org_id = ANY(%(orgs)s))"
@@ -109,6 +110,7 @@ ORDER BY sold_at, site, receipt, line"""),
 SELECT user_id AS id, login, name, role, org_id AS org, locale, disabled, created_at AS created FROM app_user
 WHERE tenant_id = %(tenant_id)s ORDER BY login""",
         AUDITORS,
+        is_of_whole=True,
     ),
     Noun.GATEWAYS: Source(f"""
 SELECT gateway_id AS gateway, site_id AS site, name FROM gateway
@@ -208,5 +210,6 @@ WHERE tenant_id = %(tenant_id)s AND {_OF_SITE} AND {_bounded("day")} ORDER BY si
 SELECT audit_id AS id, at, login, by_key, action, subject::text AS subject FROM audit_log
 WHERE tenant_id = %(tenant_id)s AND {_bounded("at")} ORDER BY audit_id""",
         AUDITORS,
+        is_of_whole=True,
     ),
 }

@@ -12,7 +12,7 @@ from psycopg.rows import tuple_row
 
 from platform_api.exports.files import MEDIA_TYPES, Format, write
 from platform_api.exports.queries import SOURCES
-from platform_api.kit.auth import Caller
+from platform_api.kit.auth import Caller, check_whole
 from platform_api.kit.db import Tx
 from platform_api.kit.errors import COMMON_RESPONSES, ApiError, unprocessable
 from platform_api.kit.filters import Since, Until, bounds
@@ -59,6 +59,8 @@ def export(
     source = SOURCES[noun]
     if caller.role not in source.roles:
         raise ApiError(HTTPStatus.FORBIDDEN, f"role {caller.role} may not have this")
+    if source.is_of_whole:
+        check_whole(caller, tx)
     values = {**caller.scope, **caller.org_scope, **bounds(since, until), "limit": ROWS_MAX + 1}
     # Sent by what is returned, which closes it.
     file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES)  # noqa: SIM115

@@ -181,8 +181,13 @@ def require_whole(*roles: Role) -> Callable[[Principal, Connection], Principal]:
     """
 
     def check(caller: Annotated[Principal, Depends(require(*roles))], tx: Tx) -> Principal:
-        if caller.orgs is not None and tx.execute(ORG_BEYOND, caller.org_scope).fetchone() is not None:
-            raise ApiError(HTTPStatus.FORBIDDEN, "this is for people of the whole tenant")
+        check_whole(caller, tx)
         return caller
 
     return check
+
+
+def check_whole(caller: Principal, tx: Connection) -> None:
+    """Raise ApiError (403) for who is of a part of the tenant."""
+    if caller.orgs is not None and tx.execute(ORG_BEYOND, caller.org_scope).fetchone() is not None:
+        raise ApiError(HTTPStatus.FORBIDDEN, "this is for people of the whole tenant")

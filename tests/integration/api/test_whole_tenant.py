@@ -14,7 +14,8 @@ def test_headquarters_of_a_part_do_not_manage_the_people_and_keys_of_the_whole(
     with psycopg.connect(world.dsn) as connection:
         for login, org in (("regional@acme", "east"), ("root@acme", "brand")):
             service.create_user(connection, tenant_id="acme", login=login, password=None, role="hq", org_id=org)
-    for path in ("/v1/users", "/v1/api-keys", "/v1/audit-log"):
+    exports = ("/v1/exports?noun=users", "/v1/exports?noun=audit-log")
+    for path in ("/v1/users", "/v1/api-keys", "/v1/audit-log", *exports):
         assert anonymous.get(path, headers=bearer(world, "regional@acme")).status_code == 403, path
         assert anonymous.get(path, headers=bearer(world, "root@acme")).status_code == 200, path
     for path, body in (
