@@ -1,19 +1,20 @@
 """One pool a process, one transaction a request, one tenant a transaction."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any, Final, cast
 
 import anyio
 import psycopg
 from fastapi import Depends, Request
-from fastapi.concurrency import contextmanager_in_threadpool
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
 POOL_WAIT_S: Final = 5.0
 """A request that cannot have a connection in this time is answered 503 rather than queued."""
 POOL_QUEUE_MAX: Final = 200
+READY_WAIT_S: Final = 0.001
 STATEMENT_TIMEOUT_MS: Final = 8_000
 LOCK_TIMEOUT_MS: Final = 3_000
 CONNECT_TIMEOUT_S: Final = 5
@@ -88,8 +89,46 @@ async def transaction(request: Request) -> AsyncIterator[Connection]:
     """The request's transaction: committed before the response is sent, rolled back when the route raises."""
     pool = cast("Pool", request.app.state.pool)
     turns = cast("Turns", request.app.state.turns)
-    async with turns.take(), contextmanager_in_threadpool(pool.connection()) as connection:
+    async with turns.take(), _lent(pool) as connection:
         yield connection
+
+
+@asynccontextmanager
+async def _lent(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection in a transaction, which ends with the block."""
+    connection = _ready(pool)
+    if connection is None:
+        async with contextmanager_in_threadpool(pool.connection()) as waited_for:
+            yield waited_for
+        return
+    try:
+        yield connection
+    except BaseException as error:
+        with anyio.CancelScope(shield=True):
+            await run_in_threadpool(_give_back, pool, connection, error)
+        raise
+    with anyio.CancelScope(shield=True):
+        await run_in_threadpool(_give_back, pool, connection, None)
+
+
+def _ready(pool: Pool) -> Connection | None:
+    """A connection that lies there, None when one would have to be waited for.
+
+    Taken in the event loop: a worker thread only for this would cost more than all else that a small request does here.
+    """
+    if pool.get_stats().get("pool_available"):
+        # Another thread may have been quicker.
+        with suppress(PoolTimeout):
+            return pool.getconn(timeout=READY_WAIT_S)
+    return None
+
+
+def _give_back(pool: Pool, connection: Connection, error: BaseException | None) -> None:
+    """Commit, or after an error roll back, and return the connection."""
+    try:
+        connection.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+    finally:
+        pool.putconn(connection)
 
 
 # Without scope="function" FastAPI would commit after the response was sent: a client could be told of a write that
