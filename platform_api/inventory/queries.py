@@ -37,24 +37,52 @@ ORDER BY e.received_at DESC, e.gateway_id DESC, e.event_id DESC
 LIMIT %(limit)s
 """
 
-# Days and hours are those of the site's own clock. What was put back within the 20 s of a pick is an event of its own,
-# so net sales are the sum.
+# Days and hours are those of the site's own clock. Whole ones come from sell_through, a day's from its days: what the
+# ends of the range cut off is summed from whole hours, and of a cut hour from its events. A page begins where the last
+# one ended. What was put back within the 20 s of a pick is an event of its own, so net sales are the sum.
 SELL_THROUGH = """
-SELECT date_trunc(%(by)s, e.time, s.timezone) AS start, e.site_id, e.sku,
-       -sum(e.units) FILTER (WHERE e.kind = 'sale') AS sold,
-       sum(e.units) FILTER (WHERE e.kind = 'put_back') AS put_back,
-       sum(e.units) FILTER (WHERE e.kind IN ('restock', 'remove')) AS restocked
-FROM shelf_event e JOIN site s USING (tenant_id, site_id)
-WHERE e.tenant_id = %(tenant_id)s
-  AND (%(sites)s::text[] IS NULL OR e.site_id = ANY(%(sites)s))
-  AND (%(site)s::text IS NULL OR e.site_id = %(site)s)
-  AND (%(sku)s::text IS NULL OR e.sku = %(sku)s)
-  AND e.time >= %(since)s AND e.time < %(until)s
-  AND e.kind IN ('sale', 'put_back', 'restock', 'remove')
-GROUP BY 1, 2, 3
-HAVING %(after_start)s::timestamptz IS NULL
-    OR (date_trunc(%(by)s, e.time, s.timezone), e.site_id, e.sku) > (%(after_start)s, %(after_site)s, %(after_sku)s)
-ORDER BY 1, 2, 3
+WITH span AS (
+    SELECT s.site_id, s.timezone,
+           date_trunc('hour', %(since)s + interval '1 hour' - interval '1 microsecond', s.timezone) AS hour_lo,
+           date_trunc('hour', %(until)s, s.timezone) AS hour_hi,
+           date_trunc('day', (%(since)s AT TIME ZONE s.timezone) + interval '1 day' - interval '1 microsecond')
+               AT TIME ZONE s.timezone AS day_lo,
+           date_trunc('day', %(until)s, s.timezone) AS day_hi
+    FROM site s
+    WHERE s.tenant_id = %(tenant_id)s
+      AND (%(sites)s::text[] IS NULL OR s.site_id = ANY(%(sites)s))
+      AND (%(site)s::text IS NULL OR s.site_id = %(site)s)
+), whole AS (
+    SELECT *, CASE WHEN %(by)s = 'day' THEN day_lo ELSE hour_hi END AS lo,
+           CASE WHEN %(by)s = 'day' THEN day_hi ELSE hour_hi END AS hi
+    FROM span
+), range AS (
+    SELECT site_id, timezone, step, greatest(begins, %(after_start)s) AS begins, ends
+    FROM whole CROSS JOIN LATERAL (VALUES
+        ('event', %(since)s, least(hour_lo, %(until)s)), ('event', greatest(hour_lo, hour_hi), %(until)s),
+        ('hour', hour_lo, least(lo, hour_hi)), ('hour', greatest(lo, hi), hour_hi),
+        ('day', lo, hi)
+    ) AS bounds (step, begins, ends)
+    WHERE begins < ends
+), part AS (
+    SELECT date_trunc(%(by)s, e.time, e.timezone) AS start, e.site_id, e.sku, e.sold, e.put_back, e.restocked
+    FROM range a JOIN selling e ON e.site_id = a.site_id AND e.time >= a.begins AND e.time < a.ends
+    WHERE a.step = 'event' AND e.tenant_id = %(tenant_id)s
+    UNION ALL
+    SELECT date_trunc(%(by)s, r.start, a.timezone), r.site_id, r.sku, r.sold, r.put_back, r.restocked
+    FROM range a
+    JOIN sell_through r ON r.site_id = a.site_id AND r.step = a.step AND r.start >= a.begins AND r.start < a.ends
+    WHERE r.tenant_id = %(tenant_id)s
+)
+SELECT start, site_id, sku, sum(sold)::bigint AS sold, sum(put_back)::bigint AS put_back,
+       sum(restocked)::bigint AS restocked
+FROM part
+WHERE (%(sku)s::text IS NULL OR sku = %(sku)s)
+  AND (%(after_start)s::timestamptz IS NULL
+       OR (start, site_id, sku) > (%(after_start)s, %(after_site)s, %(after_sku)s))
+GROUP BY start, site_id, sku
+HAVING sum(sold) <> 0 OR sum(put_back) <> 0 OR sum(restocked) <> 0
+ORDER BY start, site_id, sku
 LIMIT %(limit)s
 """
 

@@ -156,15 +156,9 @@ def _range(since: datetime | None, until: datetime | None, range_max: timedelta)
 
 
 def _sell_through(row: Row) -> SellThrough:
-    sold, put_back = row["sold"] or 0, row["put_back"] or 0
+    same = "start sku sold put_back restocked"
     return SellThrough(
-        start=row["start"],
-        site=row["site_id"],
-        sku=row["sku"],
-        sold=sold,
-        put_back=put_back,
-        net=sold - put_back,
-        restocked=row["restocked"] or 0,
+        site=row["site_id"], net=row["sold"] - row["put_back"], **{name: row[name] for name in same.split()}
     )
 
 

@@ -1,6 +1,7 @@
 """What sold by hour and day, and how much of the time it was there to be bought."""
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any, Final
 
 import psycopg
@@ -73,6 +74,90 @@ def test_hours_are_paged_without_loss(ops: TestClient) -> None:
         ("2026-03-02T06:00:00Z", 0, 12),
         ("2026-03-02T17:00:00Z", 1, 0),
     ]
+
+
+PLAIN_SUM: Final = """
+    SELECT date_trunc(%(by)s, e.time, s.timezone), e.site_id, e.sku,
+           coalesce(-sum(e.units) FILTER (WHERE e.kind = 'sale'), 0)::int,
+           coalesce(sum(e.units) FILTER (WHERE e.kind = 'put_back'), 0)::int,
+           coalesce(sum(e.units) FILTER (WHERE e.kind IN ('restock', 'remove')), 0)::int
+    FROM shelf_event e JOIN site s USING (tenant_id, site_id)
+    WHERE e.tenant_id = 'acme' AND e.time >= %(from)s AND e.time < %(to)s
+      AND e.kind IN ('sale', 'put_back', 'restock', 'remove')
+    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+CHANCE: Final = Random(7)
+BEGIN: Final = datetime(2026, 3, 27, tzinfo=UTC)
+
+
+@pytest.fixture
+def sold_at_random(world: World) -> World:
+    """Six days of events at two sites on different clocks; one of them changes its own in the midst (29 March)."""
+    with psycopg.connect(world.dsn) as connection:
+        connection.execute("UPDATE site SET timezone = 'Europe/Berlin' WHERE (tenant_id, site_id) = ('acme', 'east-1')")
+        connection.execute("UPDATE site SET timezone = 'Asia/Kolkata' WHERE (tenant_id, site_id) = ('acme', 'west-1')")
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                """INSERT INTO shelf_event (tenant_id, gateway_id, event_id, time, site_id, slot_id, sku, kind, units,
+                                            delta_g, confidence, synced, lane_seq)
+                   VALUES ('acme', %s, %s, %s, %s, 's01-b1', %s, %s, %s, 0, 1, %s, %s) ON CONFLICT DO NOTHING""",
+                [
+                    (
+                        f"gw-{number % 3}", f"e{number % 550}", BEGIN + timedelta(minutes=CHANCE.uniform(0, 6 * 1_440)),
+                        CHANCE.choice(("east-1", "west-1")), CHANCE.choice(("tea", "rice")),
+                        CHANCE.choice(("sale", "sale", "put_back", "restock", "remove", "adjust")),
+                        CHANCE.randint(1, 9), CHANCE.random() < 0.9, number,
+                    )
+                    for number in range(600)
+                ],
+            )  # fmt: skip
+    return world
+
+
+def summed(ops: TestClient, world: World, by: str, begin: datetime, end: datetime) -> tuple[list[Any], list[Any]]:
+    """What the API says, page by page, and what a plain sum over the events says."""
+    asked = {"by": by, "from": begin.isoformat(), "to": end.isoformat(), "limit": 7}
+    said: list[Any] = []
+    cursor: str | None = None
+    while True:
+        page = ops.get("/v1/sell-through", params=asked | ({"cursor": cursor} if cursor else {})).json()
+        said += [
+            (
+                datetime.fromisoformat(item["start"]),
+                *(item[name] for name in ("site", "sku", "sold", "put_back", "restocked")),
+            )
+            for item in page["items"]
+        ]
+        if (cursor := page["next"]) is None:
+            break
+    with psycopg.connect(world.dsn) as connection:
+        rows = connection.execute(PLAIN_SUM, {"by": by, "from": begin, "to": end}).fetchall()
+    return said, [row for row in rows if any(row[3:])]
+
+
+def test_any_range_sums_to_what_its_events_say(ops: TestClient, sold_at_random: World) -> None:
+    for by in ("hour", "day"):
+        for _ in range(12):
+            begin = BEGIN + timedelta(minutes=CHANCE.uniform(-300, 5 * 1_440))
+            end = begin + timedelta(minutes=CHANCE.choice((1, 40, 90, 1_300, 4_000)) * CHANCE.uniform(0.5, 1.5))
+            said, true = summed(ops, sold_at_random, by, begin, end)
+            assert said == true, (by, begin, end)
+
+
+def test_a_time_repaired_later_and_another_clock_of_a_site_move_what_sold(
+    ops: TestClient, sold_at_random: World
+) -> None:
+    with psycopg.connect(sold_at_random.dsn) as connection:
+        connection.execute("UPDATE shelf_event SET time = time + interval '7 hours', synced = true WHERE NOT synced")
+    whole = (BEGIN - timedelta(days=2), BEGIN + timedelta(days=9))
+    for by in ("hour", "day"):
+        said, true = summed(ops, sold_at_random, by, *whole)
+        assert said == true
+    with psycopg.connect(sold_at_random.dsn) as connection:
+        connection.execute("UPDATE site SET timezone = 'America/New_York' WHERE tenant_id = 'acme'")
+    for by in ("hour", "day"):
+        said, true = summed(ops, sold_at_random, by, *whole)
+        assert said == true
 
 
 def test_a_shelf_that_was_empty_for_a_quarter_of_the_day_was_available_for_the_rest(
