@@ -38,8 +38,9 @@ LIMIT %(limit)s
 """
 
 # Days and hours are those of the site's own clock. Whole ones come from sell_through, a day's from its days: what the
-# ends of the range cut off is summed from whole hours, and of a cut hour from its events. A page begins where the last
-# one ended. What was put back within the 20 s of a pick is an event of its own, so net sales are the sum.
+# ends of the range cut off is summed from whole hours, and of a cut hour from its events. Only what begins before the
+# horizon is summed, as no page needs it all; and a page begins where the last one ended. What was put back within the
+# 20 s of a pick is an event of its own, so net sales are the sum.
 SELL_THROUGH = """
 WITH span AS (
     SELECT s.site_id, s.timezone,
@@ -57,7 +58,8 @@ WITH span AS (
            CASE WHEN %(by)s = 'day' THEN day_hi ELSE hour_hi END AS hi
     FROM span
 ), range AS (
-    SELECT site_id, timezone, step, greatest(begins, %(after_start)s) AS begins, ends
+    SELECT site_id, timezone, step, greatest(begins, %(after_start)s) AS begins,
+           least(ends, %(horizon)s + %(longest)s) AS ends
     FROM whole CROSS JOIN LATERAL (VALUES
         ('event', %(since)s, least(hour_lo, %(until)s)), ('event', greatest(hour_lo, hour_hi), %(until)s),
         ('hour', hour_lo, least(lo, hour_hi)), ('hour', greatest(lo, hi), hour_hi),
@@ -69,7 +71,8 @@ WITH span AS (
     FROM range a JOIN selling e ON e.site_id = a.site_id AND e.time >= a.begins AND e.time < a.ends
     WHERE a.step = 'event' AND e.tenant_id = %(tenant_id)s
     UNION ALL
-    SELECT date_trunc(%(by)s, r.start, a.timezone), r.site_id, r.sku, r.sold, r.put_back, r.restocked
+    SELECT CASE WHEN a.step = %(by)s THEN r.start ELSE date_trunc(%(by)s, r.start, a.timezone) END, r.site_id, r.sku,
+           r.sold, r.put_back, r.restocked
     FROM range a
     JOIN sell_through r ON r.site_id = a.site_id AND r.step = a.step AND r.start >= a.begins AND r.start < a.ends
     WHERE r.tenant_id = %(tenant_id)s
@@ -77,7 +80,8 @@ WITH span AS (
 SELECT start, site_id, sku, sum(sold)::bigint AS sold, sum(put_back)::bigint AS put_back,
        sum(restocked)::bigint AS restocked
 FROM part
-WHERE (%(sku)s::text IS NULL OR sku = %(sku)s)
+WHERE start < %(horizon)s
+  AND (%(sku)s::text IS NULL OR sku = %(sku)s)
   AND (%(after_start)s::timestamptz IS NULL
        OR (start, site_id, sku) > (%(after_start)s, %(after_site)s, %(after_sku)s))
 GROUP BY start, site_id, sku

@@ -1,10 +1,11 @@
 """GET /v1/shelf-positions, /v1/events, /v1/sell-through and /v1/availability."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
+from psycopg.rows import DictRow
 
 from contracts.frames import EventKind
 from platform_api.inventory import queries
@@ -20,6 +21,8 @@ router = APIRouter(tags=["inventory"], responses=COMMON_RESPONSES)
 Row = Mapping[str, Any]
 RANGE_DEFAULT: Final = timedelta(days=1)
 RANGE_MAX: Final = {Step.HOUR: timedelta(days=31), Step.DAY: timedelta(days=400)}
+LONGEST: Final = {Step.HOUR: timedelta(hours=1), Step.DAY: timedelta(hours=25)}
+"""A day on which clocks go back has 25 hours."""
 AVAILABILITY_RANGE_MAX: Final = timedelta(days=31)
 Kinds = Annotated[list[EventKind] | None, Query(description="Only these kinds", max_length=len(EventKind))]
 
@@ -94,20 +97,23 @@ def list_sell_through(
     """Units sold, put back and restocked by site, SKU and hour or day of the site's clock (default: the last day)."""
     begin, end = _range(since, until, RANGE_MAX[by])
     last = page.after("sell-through", tuple[datetime, str, str]) or (None, None, None)
-    rows = tx.execute(
-        queries.SELL_THROUGH,
-        {
-            **caller.scope,
-            **bounds(begin, end),
-            "by": by.value,
-            "site": site,
-            "sku": sku,
-            "after_start": last[0],
-            "after_site": last[1],
-            "after_sku": last[2],
-            "limit": page.limit + 1,
-        },
-    ).fetchall()
+    asked = {
+        **caller.scope,
+        **bounds(begin, end),
+        "by": by.value,
+        "longest": LONGEST[by],
+        "site": site,
+        "sku": sku,
+        "after_start": last[0],
+        "after_site": last[1],
+        "after_sku": last[2],
+        "limit": page.limit + 1,
+    }
+    rows: list[DictRow] = []
+    for horizon in _horizons(last[0] or begin, end, LONGEST[by]):
+        rows = tx.execute(queries.SELL_THROUGH, {**asked, "horizon": horizon}).fetchall()
+        if len(rows) > page.limit:
+            break
     return page.listing(
         "sell-through", rows, key=lambda row: (row["start"], row["site_id"], row["sku"]), item=_sell_through
     )
@@ -142,6 +148,15 @@ def list_availability(
         },
     ).fetchall()
     return page.listing("availability", rows, key=lambda row: (row["site_id"], row["sku"]), item=_availability)
+
+
+def _horizons(begin: datetime, end: datetime, longest: timedelta) -> Iterator[datetime]:
+    """How far to look for a page, further each time: as far as what is dense needs, and at last all of it."""
+    ahead = 2 * longest
+    while begin + ahead < end:
+        yield begin + ahead
+        ahead *= 4
+    yield end
 
 
 def _range(since: datetime | None, until: datetime | None, range_max: timedelta) -> tuple[datetime, datetime]:
