@@ -10,8 +10,9 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Final, LiteralString, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import numpy.typing as npt
@@ -102,6 +103,9 @@ class Snapshot:
 
     promotions: dict[tuple[str, str], list[PlannedPromotion]] = field(default_factory=dict)
     """What is promoted in each (tenant, site)."""
+
+    zones: dict[tuple[str, str], tzinfo] = field(default_factory=dict)
+    """Clock of each (tenant, site)."""
 
     def strictness_at(self, tenant: str, kind: AnomalyKind, place: str) -> float:
         """Factor on a threshold, 1.0 where nobody has labelled anything."""
@@ -327,7 +331,15 @@ def read_snapshot(connection: psycopg.Connection, version: int, elsewhere: Elsew
             for tenant, kind, place, confirmed, refuted in connection.execute(queries.LABELS)
         },
         read_promotions(connection),
+        {(tenant, site): clock_of(name) for tenant, site, name in connection.execute(queries.ZONES)},
     )
+
+
+def clock_of(name: str) -> tzinfo:
+    """The time zone of that name; UTC for one that this machine does not know: one site must not stop the others."""
+    with suppress(ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo(name)
+    return UTC
 
 
 def read_promotions(connection: psycopg.Connection) -> dict[tuple[str, str], list[PlannedPromotion]]:

@@ -6,7 +6,7 @@ A plain function on a connection in autocommit mode; a night that is repeated re
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -53,6 +53,8 @@ SELECT t.tenant_id, t.site_id, t.sku, (t.time AT TIME ZONE s.timezone)::date AS 
 FROM stair t JOIN site s USING (tenant_id, site_id)
 GROUP BY 1, 2, 3, 4
 """
+# The first day at each site that is not over by its clock.
+TODAY: Final = "SELECT tenant_id, site_id, (%(now)s AT TIME ZONE timezone)::date FROM site"
 # Of the days from since to until.
 PROMOTIONS: Final = """
 SELECT tenant_id, site_id, sku, first_day, last_day, depth FROM promotion_plan
@@ -100,23 +102,33 @@ def forecast_demand(connection: Connection, now: datetime) -> Done:
     if not _scalar(connection, TRY_LOCK):
         return Done()
     try:
-        demand = _read(connection, now)
-        if demand is None:
+        nights = [
+            (demand, forecast_night(demand, _promotions(connection, demand))) for demand in _read(connection, now)
+        ]
+        if not nights:
             return Done()
-        night = forecast_night(demand, _promotions(connection, demand))
         with connection.transaction():
-            _store(connection, demand, night, now)
-            policies = _refresh_policies(connection, demand, night, now)
-        return Done(len(demand.keys), policies)
+            _forget(connection, now)
+            for demand, night in nights:
+                _store(connection, demand, night, now)
+            policies = sum(_refresh_policies(connection, *each, now) for each in nights)
+        return Done(sum(len(demand.keys) for demand, _ in nights), policies)
     finally:
         _scalar(connection, UNLOCK)
 
 
-def _read(connection: Connection, now: datetime) -> DailyDemand | None:
+def _read(connection: Connection, now: datetime) -> list[DailyDemand]:
+    """Demand of all sites, those together at which the same days are over."""
     bounds = {"since": now - timedelta(days=HISTORY_DAYS), "now": now}
     tills = [_day(row) for row in connection.execute(TILLS, bounds)]
     shelves = [_day(row) for row in connection.execute(SHELVES, bounds)]
-    return daily_demand(shelves, tills, now.date())
+    today = {(tenant, site): day for tenant, site, day in connection.execute(TODAY, {"now": now})}
+
+    def until(day: date, days: list[Day]) -> list[Day]:
+        return [each for each in days if today[each.key.tenant, each.key.site] == day]
+
+    found = [daily_demand(until(day, shelves), until(day, tills), day) for day in sorted(set(today.values()))]
+    return [each for each in found if each is not None]
 
 
 def _promotions(connection: Connection, demand: DailyDemand) -> Floats:
@@ -138,11 +150,16 @@ def _day(row: tuple[Any, ...]) -> Day:
     return Day(Key(*row[:3]), *row[3:])
 
 
-def _store(connection: Connection, demand: DailyDemand, night: Night, now: datetime) -> None:
+def _forget(connection: Connection, now: datetime) -> None:
+    """Results of long ago, and of an earlier run of this night."""
     version = now.date()
     old = {"before": version - timedelta(days=KEPT_VERSIONS_DAYS), "version": version}
     connection.execute(FORGET, old)
     connection.execute(FORGET_SCORES, old)
+
+
+def _store(connection: Connection, demand: DailyDemand, night: Night, now: datetime) -> None:
+    version = now.date()
     first = demand.units.shape[1]
     _many(
         connection,

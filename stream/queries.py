@@ -26,6 +26,7 @@ FROM promotion_plan p JOIN site s USING (tenant_id, site_id)
 WHERE p.depth > 0 AND p.last_day >= current_date - 400
 ORDER BY 1, 2, 3, 4
 """
+ZONES: Final = "SELECT tenant_id, site_id, timezone FROM site"
 LABELS: Final = """
 SELECT tenant_id, kind, place, count(*) FILTER (WHERE label = 'true'), count(*) FILTER (WHERE label <> 'true')
 FROM anomaly WHERE label IS NOT NULL GROUP BY tenant_id, kind, place

@@ -7,7 +7,7 @@ import pickle
 import zlib
 from collections import defaultdict
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
 from contracts.frames import EventKind
@@ -99,6 +99,7 @@ class Units:
             if (tenant, slot.site) == site:
                 place = Place(tenant, slot.site, gateway, "slot", f"{gateway}/{name}")
                 ledger.know(SlotKey(gateway, name), place, slot.sku, slot.channel)
+        ledger.zone = self._control.snapshot.zones.get(site, UTC)
         planned = self._control.snapshot.promotions.get(site, [])
         ledger.plan(Promotion(_us(each.start), _us(each.end), each.sku) for each in planned)
 

@@ -11,7 +11,7 @@ from contracts.ids import derived_id, device_of, metric_of
 _BAY: Final = re.compile(r"(.+)-b\d+")
 HOUR_US: Final = 3_600_000_000
 SECOND_US: Final = 1_000_000
-FORM: Final = 2
+FORM: Final = 3
 """Form of what ``Watch`` and ``Ledger`` save: raise it whenever a class that they keep gets other fields."""
 
 

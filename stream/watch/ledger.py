@@ -3,11 +3,12 @@
 import pickle
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
 from typing import Final, NamedTuple
 
 from contracts.facts import AnomalyKind
 from contracts.frames import EventKind
-from stream.watch.finding import FORM, HOUR_US, Finding, Place
+from stream.watch.finding import FORM, HOUR_US, SECOND_US, Finding, Place
 from stream.watch.mass import Mass
 from stream.watch.rate import DAY_H, Profile, Rate, weekday_of
 from stream.watch.watch import Strictness, neutral
@@ -85,6 +86,8 @@ class Ledger:
     """All slots of one site."""
 
     def __init__(self) -> None:
+        self.zone: tzinfo = UTC
+        """Clock of the site: people shop by its hours and days."""
         self._slots: dict[SlotKey, Slot] = {}
         self._profile = Profile()
         self._hour: int | None = None
@@ -201,7 +204,8 @@ class Ledger:
         found: list[Finding] = []
         end_us = (hour + 1) * HOUR_US
         sold = sum(slot.sold for slot in self._slots.values())
-        share = self._profile.share(hour)
+        local = self._local(hour)
+        share = self._profile.share(local)
         expected = share * sum(slot.rate.level for slot in self._slots.values())
         for slot in self._slots.values():
             tenant, name = slot.place.tenant, slot.place.name
@@ -221,12 +225,18 @@ class Ledger:
                      strictness(tenant, AnomalyKind.DEMAND_SHIFT, name)),
                 )  # fmt: skip
             slot.sold = 0.0
-        self._profile.learn_hour(hour % DAY_H, sold)
+        self._profile.learn_hour(local % DAY_H, sold)
         self._site_day += sold
-        if hour % DAY_H == DAY_H - 1:
-            self._profile.learn_day(weekday_of(hour), self._site_day)
+        if self._local(hour + 1) // DAY_H > local // DAY_H:
+            self._profile.learn_day(weekday_of(local), self._site_day)
             self._site_day = 0.0
         return found
+
+    def _local(self, hour: int) -> int:
+        """Hours since 1970 by the site's clock at the beginning of one since 1970 UTC."""
+        offset = datetime.fromtimestamp(hour * HOUR_US // SECOND_US, self.zone).utcoffset()
+        assert offset is not None
+        return hour + int(offset.total_seconds() * SECOND_US // HOUR_US)
 
     def _is_blind(self, slot: Slot) -> bool:
         return any(_covers(outage.place, slot) for outage in self._outages.values())

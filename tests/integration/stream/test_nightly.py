@@ -1,7 +1,7 @@
 """A night on a real database: forecasts with a version, accuracy, and policies that nobody has taken over."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -12,6 +12,9 @@ from stream.nightly import Done, forecast_demand
 from tests.integration.api import world as worlds
 
 NOW = datetime(2026, 3, 2, 19, 40, tzinfo=UTC)
+TODAY = date(2026, 3, 3)
+"""At the sites, whose clock is Shanghai's."""
+NOON = datetime(2026, 3, 3, 4, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -26,12 +29,12 @@ def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 def sell(connection: psycopg.Connection[Any], days: int, units: int = 5) -> None:
-    """Units sold at acme's east-1 on each of the days before NOW, by a till, at noon of the site."""
+    """Units sold at acme's east-1 on each of the days before TODAY, by a till, at noon of the site."""
     for day in range(1, days + 1):
         connection.execute(
             """INSERT INTO pos_sale (tenant, site, sku, units, sold_at, receipt, line)
                VALUES ('acme', 'east-1', 'tea', %s, %s, %s, 1)""",
-            (units, NOW.replace(hour=4) - timedelta(days=day), f"day-{day}"),
+            (units, NOON - timedelta(days=day), f"day-{day}"),
         )
 
 
@@ -49,7 +52,7 @@ def test_a_night_stores_forecasts_scores_and_the_policy_of_what_sold(connection:
         "SELECT site_id, version, min(day), count(*), avg(mean) FROM demand_forecast GROUP BY site_id, version"
     )
     ((site, version, first, count, mean),) = rows.fetchall()
-    assert (site, version, first, count) == ("east-1", NOW.date(), NOW.date(), 14)
+    assert (site, version, first, count) == ("east-1", NOW.date(), TODAY, 14)
     assert mean == pytest.approx(5, rel=0.2)
     chosen = connection.execute("SELECT method, days, bias FROM forecast_accuracy WHERE chosen").fetchall()
     assert len(chosen) == 1
@@ -79,6 +82,25 @@ def test_a_policy_in_somebodys_own_hands_and_a_short_history_are_left_alone(
     assert policy(connection) == (8, 24)
 
 
+def test_a_day_counts_once_it_is_over_by_the_clock_of_the_site(connection: psycopg.Connection[Any]) -> None:
+    sell(connection, 40)
+    connection.execute("UPDATE site SET timezone = 'America/Los_Angeles' WHERE site_id = 'west-1'")
+    connection.execute("""INSERT INTO pos_sale (tenant, site, sku, units, sold_at, receipt, line)
+                          SELECT tenant, 'west-1', sku, units, sold_at, receipt, line FROM pos_sale""")
+    # This morning's, which say nothing of the whole day yet.
+    connection.execute(
+        """INSERT INTO pos_sale (tenant, site, sku, units, sold_at, receipt, line)
+           VALUES ('acme', 'west-1', 'tea', 1000, %s, 'this morning', 1)""",
+        (NOW - timedelta(hours=1),),
+    )
+    assert forecast_demand(connection, NOW).series == 2
+    rows = connection.execute("SELECT site_id, min(day), max(mean) FROM demand_forecast GROUP BY site_id ORDER BY 1")
+    east, west = rows.fetchall()
+    assert east[:2] == ("east-1", TODAY)
+    assert west[:2] == ("west-1", TODAY - timedelta(days=1))
+    assert max(east[2], west[2]) < 10
+
+
 def test_a_night_without_sales_does_nothing(connection: psycopg.Connection[Any]) -> None:
     assert forecast_demand(connection, NOW) == Done()
 
@@ -88,7 +110,7 @@ def test_shelves_are_read_where_no_till_tells_and_empty_days_do_not_lower_the_fo
 ) -> None:
     for day in range(40, 0, -1):
         empty = day <= 10
-        at = NOW.replace(hour=4) - timedelta(days=day)
+        at = NOON - timedelta(days=day)
         for event, units, left in ((f"r{day}", 6, 6), (f"s{day}", -6, 0)) if not empty else ():
             worlds.add_event(connection, "acme", "east-1", event, units, left, at=at + timedelta(seconds=units < 0))
     # The last sale emptied the shelf for good: the ten days since say nothing about demand.
@@ -103,7 +125,7 @@ def test_the_plan_of_promotions_raises_the_forecast_of_its_days_alone(connection
     connection.execute("DELETE FROM promotion_plan")
     # Every second week three times as much was sold; the next such week is planned.
     for weeks in (1, 3, 5, 7):
-        first = NOW.date() - timedelta(days=7 * weeks)
+        first = TODAY - timedelta(days=7 * weeks)
         connection.execute(
             "UPDATE pos_sale SET units = 15 WHERE sold_at >= %s AND sold_at < %s", (first, first + timedelta(days=7))
         )
@@ -111,7 +133,7 @@ def test_the_plan_of_promotions_raises_the_forecast_of_its_days_alone(connection
             "INSERT INTO promotion_plan VALUES ('acme', 'east-1', 'tea', %s, %s, 0.25)",
             (first, first + timedelta(days=6)),
         )
-    ahead = NOW.date() + timedelta(days=7)
+    ahead = TODAY + timedelta(days=7)
     connection.execute(
         "INSERT INTO promotion_plan VALUES ('acme', 'east-1', 'tea', %s, %s, 0.25)", (ahead, ahead + timedelta(days=6))
     )
