@@ -25,6 +25,8 @@ NOTHING_HOURS_MIN: Final = 6
 MORE: Final = 1.7
 LESS: Final = 0.5
 EVIDENCE: Final = 10.0
+STRANGE: Final = EVIDENCE / 3.0
+"""Evidence, either way, from which on sales are not learnt: a slow slot would get used to its new level before it is told."""
 EVIDENCE_BACK: Final = 5.0
 SHIFT_DAYS_MAX: Final = 28
 """A new level that lasted so long is the usual one."""
@@ -51,7 +53,7 @@ class Profile:
         self.days[weekday] += rate * (units - self.days[weekday])
 
     def share(self, hour_number: int) -> float:
-        """Share of a mean day's sales in an hour, counted since 1970 UTC."""
+        """Share of a mean day's sales in an hour, counted since 1970 by the site's clock."""
         total = sum(self.hours)
         hour = self.hours[hour_number % DAY_H] / total if total else 1.0 / DAY_H
         weekday = weekday_of(hour_number)
@@ -114,7 +116,7 @@ class Rate:
             if self.phantom is None:
                 found += self._shift(end_us, place, sold, expected, strictness[1])
         # What is beginning to look strange must not become the measure of itself.
-        is_strange = self.since_sale > NOTHING * self.spread / 3.0 or self.down > EVIDENCE / 2.0
+        is_strange = self.since_sale > NOTHING * self.spread / 3.0 or max(self.up, self.down) > STRANGE
         if self.phantom is None and self.shift is None and not is_strange:
             self._learn(sold, share, expected)
         return found
@@ -204,5 +206,5 @@ class Rate:
 
 
 def weekday_of(hour_number: int) -> int:
-    """Weekday, Monday 0, of an hour counted since 1970 UTC, a Thursday."""
+    """Weekday, Monday 0, of an hour counted since 1970 by any clock, a Thursday."""
     return (hour_number // DAY_H + 3) % 7

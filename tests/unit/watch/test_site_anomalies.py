@@ -1,7 +1,9 @@
 """Each kind of anomaly at a site: found when it is there, told once, closed when it is over."""
 
 import math
+from datetime import datetime
 from random import Random
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from contracts.facts import AnomalyKind
 from contracts.frames import EventKind
 from stream.facts import Columns
-from stream.watch.finding import HOUR_US, Finding, Place, Profile
+from stream.watch.finding import HOUR_US, SECOND_US, Finding, Place, Profile
 from stream.watch.ledger import Ledger, Move, Promotion, Sale, SlotKey
 from stream.watch.watch import Watch
 
@@ -166,15 +168,18 @@ def test_a_device_that_gets_noisy_is_unlike_its_class() -> None:
 class Shop:
     """A slot that sells ``rate`` an hour between 8 and 20, and is refilled each morning."""
 
-    def __init__(self, rate: float, seed: int = 1) -> None:
+    def __init__(self, rate: float, seed: int = 1, zone: str = "UTC") -> None:
         self.rng, self.rate = Random(seed), rate
         self.ledger = Ledger()
+        self.ledger.zone = ZoneInfo(zone)
+        midnight = datetime(2026, 1, 5, tzinfo=self.ledger.zone)
+        self.start_us = round(midnight.timestamp()) * SECOND_US
         self.ledger.know(KEY, PLACE, "cola", "bay01.weight_g")
         self.told: list[Finding] = []
 
     def days(self, first: int, last: int, factor: float = 1.0, *, stolen: tuple[int, int] | None = None) -> None:
         for hour in range(first * 24, last * 24):
-            at_us = START_US + hour * HOUR_US
+            at_us = self.start_us + hour * HOUR_US
             moves, sales = [], []
             if hour % 24 == 6:
                 moves.append(Move(at_us, KEY, 40, EventKind.RESTOCK, 100))
@@ -187,8 +192,33 @@ class Shop:
                 moves.append(Move(at_us + HOUR_US // 2, KEY, -stolen[1], EventKind.SALE))
             self.told += self.ledger.step(moves, sales, at_us + HOUR_US)
 
+    def since_start(self) -> list[tuple[AnomalyKind, int, int]]:
+        return [(each.kind, each.start_us - self.start_us, each.detected_us - self.start_us) for each in self.told]
+
     def kinds(self) -> list[tuple[AnomalyKind, bool]]:
         return [(each.kind, each.end_us is None) for each in self.told]
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Asia/Shanghai"])
+def test_a_shop_is_judged_by_the_days_of_its_own_clock(zone: str) -> None:
+    home, away = Shop(2.0), Shop(2.0, zone=zone)
+    for shop in (home, away):
+        for monday in range(0, 42, 7):
+            shop.days(monday, monday + 5, 0.8)
+            shop.days(monday + 5, monday + 7, 2.0)
+        shop.days(42, 46, 0.0)
+    assert [kind for kind, *_ in home.since_start()] == [AnomalyKind.PHANTOM_INVENTORY]
+    assert away.since_start() == home.since_start()
+
+
+def test_demand_of_a_slow_slot_that_rises_is_told_before_it_is_the_usual_one() -> None:
+    told = []
+    for seed in range(8):
+        shop = Shop(0.8, seed)
+        shop.days(0, 21)
+        shop.days(21, 42, 1.7)
+        told.append((AnomalyKind.DEMAND_SHIFT, True) in shop.kinds())
+    assert sum(told) >= 6
 
 
 def test_a_quiet_month_has_no_anomaly() -> None:
