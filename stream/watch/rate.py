@@ -26,7 +26,7 @@ MORE: Final = 1.7
 LESS: Final = 0.5
 EVIDENCE: Final = 10.0
 STRANGE: Final = EVIDENCE / 3.0
-"""Evidence, either way, from which on sales are not learnt: a slow slot would get used to its new level before it is told."""
+"""Evidence, either way, from which on sales are not learnt: a slow slot would get used to them before it is told."""
 EVIDENCE_BACK: Final = 5.0
 SHIFT_DAYS_MAX: Final = 28
 """A new level that lasted so long is the usual one."""
