@@ -26,9 +26,13 @@ help:
 demo: $(VENV)/.runs
 	@exec $(BIN)/shelfpulse up --demo $(ARGS)
 
+# Tests start hundreds of processes, which shall find our modules compiled.
+test: export PYTHONDONTWRITEBYTECODE :=
+# Each worker begins with whole modules, whose fixtures are then made once, and takes from the other at the end.
+test: PARALLEL := -n 2 --dist worksteal
 test: system check
-	$(BIN)/pytest -n 2 tests/unit tests/conformance tests/integration $(PYTEST)
-	$(BIN)/pytest -n 2 tests/system $(PYTEST)
+	$(BIN)/pytest $(PARALLEL) tests/unit tests/conformance tests/integration $(PYTEST)
+	$(BIN)/pytest $(PARALLEL) tests/system $(PYTEST)
 	$(BIN)/pytest tests/browser $(PYTEST)
 
 check: $(VENV)/.develops
