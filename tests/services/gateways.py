@@ -56,7 +56,7 @@ class Gateway:
     def config(self) -> Path:
         return self.folder / "edge.toml"
 
-    def configure(self, bus: str, units: Sequence[int], more: str = "") -> None:
+    def configure(self, bus: str, units: Sequence[int], more: str = "", *, period_s: float = PERIOD_S) -> None:
         """Write edge.toml: shelves with these units on one bus, given as TOML."""
         url = urlsplit(self.stack.info.device_mqtt_url)
         credentials = url.netloc.rpartition("@")[0]
@@ -86,7 +86,7 @@ class Gateway:
             unit = {unit}
             profile = "loadcell_shelf"
             bays = {BAYS}
-            period_s = {PERIOD_S}
+            period_s = {period_s}
             """
         self.config.write_text(text)
 

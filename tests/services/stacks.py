@@ -20,8 +20,8 @@ import psycopg
 from deploy.local.deadline import wait_until
 from deploy.local.discovery import StackInfo
 
-READY_S = 90
-STOP_S = 90
+READY_S = 240
+STOP_S = 180
 
 
 def environment(state: Path) -> dict[str, str]:
