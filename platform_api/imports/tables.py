@@ -2,9 +2,6 @@
 
 import csv
 import io
-import re
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -12,14 +9,10 @@ from typing import Final
 
 from python_calamine import CalamineError, CalamineWorkbook
 
+from platform_api.imports.workbooks import WorkbookError, judged
 from platform_api.kit.nouns import unguarded
 
 ZIP_MAGIC: Final = b"PK\x03\x04"
-UNPACKED_MAX_BYTES: Final = 64 * 1024 * 1024
-"""A workbook may unpack to so much: more is no table of people."""
-CELLS_MAX: Final = 6_000_000
-"""Of the rectangle that a sheet spans: it is held in memory, empty or not."""
-_PLACE: Final = re.compile(rb"""\br=["']([A-Z]{1,3})([0-9]{1,7})["']""")
 Cell = int | float | str | bool | time | date | datetime | timedelta
 
 
@@ -63,9 +56,10 @@ def _csv(content: bytes) -> Iterator[tuple[int, list[str]]]:
 
 
 def _workbook(content: bytes) -> Iterator[tuple[int, list[str]]]:
-    _check_size(content)
     try:
-        sheet = CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_index(0)
+        sheet = CalamineWorkbook.from_filelike(io.BytesIO(judged(content))).get_sheet_by_index(0)
+    except WorkbookError as error:
+        raise TableError(1, str(error)) from error
     except (CalamineError, ValueError, OSError) as error:
         raise TableError(1, f"not a workbook: {str(error)[:100]}") from error
     # Rows are told from the first one on, their cells from the first column that has any.
@@ -80,37 +74,6 @@ def _workbook(content: bytes) -> Iterator[tuple[int, list[str]]]:
         if cells:
             width = width or len(cells)
             yield line, cells + [""] * (width - len(cells))
-
-
-def _check_size(content: bytes) -> None:
-    """Refuse what unpacks to more than a table may be. A member that lies about its size fails its checksum."""
-    total = 0
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for member in archive.infolist():
-                total += member.file_size
-                if total > UNPACKED_MAX_BYTES:
-                    raise TableError(1, f"the workbook unpacks to more than {UNPACKED_MAX_BYTES} bytes")
-            names = archive.namelist()
-            if "xl/workbook.xml" not in names or "content.xml" in names:
-                raise TableError(1, "not a workbook of Excel: save it as XLSX")
-            for name in names:
-                content_of = archive.read(name)
-                if name.startswith("xl/worksheets/") and _spans(content_of) > CELLS_MAX:
-                    raise TableError(1, f"the sheet spans more than {CELLS_MAX} cells")
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise TableError(1, "not a workbook: the archive is damaged") from error
-
-
-def _spans(sheet: bytes) -> int:
-    """Cells of the rectangle from A1 to the farthest one."""
-    width = height = 0
-    for letters, row in (match.groups() for match in _PLACE.finditer(sheet)):
-        column = 0
-        for letter in letters:
-            column = column * 26 + letter - 64
-        width, height = max(width, column), max(height, int(row))
-    return width * height
 
 
 def _text(cell: Cell) -> str:
