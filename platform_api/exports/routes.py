@@ -17,7 +17,7 @@ from platform_api.kit.db import Tx
 from platform_api.kit.errors import COMMON_RESPONSES, ApiError, unprocessable
 from platform_api.kit.filters import Since, Until, bounds
 from platform_api.kit.nouns import Noun
-from platform_api.kit.places import take_place
+from platform_api.kit.places import EXPORTS
 
 router = APIRouter(tags=["files"], responses=COMMON_RESPONSES)
 
@@ -30,7 +30,7 @@ PIECE_BYTES: Final = 64 * 1024
 
 NounName = Annotated[Noun, Query(description="What a row of the file is")]
 FormatName = Annotated[Format, Query(alias="format")]
-Place = Annotated[None, Depends(take_place, scope="function")]
+Place = Annotated[None, Depends(EXPORTS, scope="function")]
 ANSWER: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "The file; its first row names the columns",

@@ -28,6 +28,7 @@ from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.keys import new_key
 from platform_api.kit.nouns import DOCUMENTS, Kind
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.places import UPLOADS
 from platform_api.kit.quotas import Quota, quota_of
 
 router = APIRouter(tags=["files"], responses=COMMON_RESPONSES)
@@ -69,6 +70,7 @@ def of_the_whole(caller: Annotated[Principal, Depends(require(Role.HQ))]) -> Pri
 
 
 Head = Annotated[Principal, Depends(of_the_whole)]
+Place = Annotated[None, Depends(UPLOADS, scope="function")]
 
 
 async def file_body(request: Request) -> bytes:
@@ -100,7 +102,7 @@ def read_import(import_id: UUID, caller: Head, tx: Tx) -> Import:
     openapi_extra=BODY,
 )
 def upload(
-    kind: KindName, caller: Head, tx: Tx, once: OnceOnly, content: Annotated[bytes, Depends(file_body)]
+    kind: KindName, caller: Head, tx: Tx, once: OnceOnly, _: Place, content: Annotated[bytes, Depends(file_body)]
 ) -> Response:
     """Check a whole file of one kind, and say what it would do. Nothing is written before it is committed."""
     told = Upload(kind=kind, sha256=sha256(content).hexdigest())

@@ -1,4 +1,4 @@
-"""How many exports may run at once in a process: each takes a connection for longer than other requests do."""
+"""How many files may be under way at once in a process: each holds a connection for longer than other requests do."""
 
 import threading
 from collections.abc import Iterator
@@ -7,18 +7,27 @@ from typing import Final
 
 from platform_api.kit.errors import ApiError
 
-EXPORTS_MAX: Final = 2
+PLACES_MAX: Final = 2
 RETRY_AFTER_S: Final = 15
 
-_places = threading.BoundedSemaphore(EXPORTS_MAX)
+
+class Places:
+    """Places of one kind of work; as a dependency, one of them until the dependency's scope ends."""
+
+    def __init__(self, work: str) -> None:
+        self._work = work
+        self._free = threading.BoundedSemaphore(PLACES_MAX)
+
+    def __call__(self) -> Iterator[None]:
+        """Hold a place. Raises ApiError (503) when none is free."""
+        if not self._free.acquire(blocking=False):
+            headers = {"Retry-After": str(RETRY_AFTER_S)}
+            raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, f"too many {self._work} at once", headers=headers)
+        try:
+            yield
+        finally:
+            self._free.release()
 
 
-def take_place() -> Iterator[None]:
-    """Hold one of the process's places until the dependency's scope ends. Raises ApiError (503) when none is free."""
-    if not _places.acquire(blocking=False):
-        headers = {"Retry-After": str(RETRY_AFTER_S)}
-        raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, "too many exports at once", headers=headers)
-    try:
-        yield
-    finally:
-        _places.release()
+EXPORTS: Final = Places("exports")
+UPLOADS: Final = Places("uploads")

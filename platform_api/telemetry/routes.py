@@ -13,7 +13,7 @@ from platform_api.kit.db import Connection, Tx, transaction
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found, unprocessable
 from platform_api.kit.filters import ChannelName, Name, Since, Until, bounds
 from platform_api.kit.paging import CursorText, Listing, Paging, encode_cursor, seen
-from platform_api.kit.places import take_place
+from platform_api.kit.places import EXPORTS
 from platform_api.kit.times import Instant
 from platform_api.telemetry import queries, service
 from platform_api.telemetry.export import MEDIA_TYPES, Format, Wanted, export
@@ -35,7 +35,7 @@ ExportSince = Annotated[Instant, Query(alias="from", description="From this time
 ExportUntil = Annotated[Instant, Query(alias="to", description="Before this time (RFC 3339)")]
 StreamTx = Annotated[Connection, Depends(transaction, scope="request")]
 """Lives until the last byte was sent. Asked for after a place, so that exports alone never take all connections."""
-ExportPlace = Annotated[None, Depends(take_place, scope="request")]
+ExportPlace = Annotated[None, Depends(EXPORTS, scope="request")]
 PointsMax = Annotated[int, Query(ge=10, le=POINTS_MAX, description="About so many points at most")]
 
 

@@ -112,7 +112,7 @@ def test_another_tenants_series_is_not_exported(ops: TestClient, world: World) -
 
 def test_more_exports_than_places_are_told_to_come_back(ops: TestClient, application: FastAPI, world: World) -> None:
     taken = application.state.pool.get_stats().get("requests_num", 0)
-    holding = [places.take_place() for _ in range(places.EXPORTS_MAX)]
+    holding = [places.EXPORTS() for _ in range(places.PLACES_MAX)]
     for place in holding:
         next(place)
     answer = ops.get("/v1/readings:export", params=whole(world))
