@@ -57,13 +57,17 @@ USER_FOR_UPDATE = f"{USER} FOR UPDATE"
 
 COUNT_USERS = "SELECT count(*) AS n FROM app_user WHERE tenant_id = %(tenant_id)s"
 
-# Locked, so that two people who disable each other at once leave one of them.
-OTHER_HEADS = """
-SELECT user_id FROM app_user
-WHERE tenant_id = %(tenant_id)s AND role = 'hq' AND org_id IS NULL AND NOT disabled AND user_id <> %(user_id)s
-ORDER BY user_id
-FOR UPDATE
+# Headquarters of the whole tenant: of no organisation, or of the one above all others.
+HEADS = """
+SELECT u.user_id FROM app_user u
+WHERE u.tenant_id = %(tenant_id)s AND u.role = 'hq' AND NOT u.disabled
+  AND (u.org_id IS NULL OR u.org_id = (SELECT CASE WHEN count(*) = 1 THEN min(o.org_id) END FROM org o
+                                       WHERE o.tenant_id = %(tenant_id)s AND o.parent_id IS NULL))
+ORDER BY u.user_id
 """
+
+# Before anybody is changed, so that two people who disable each other at once leave one of them.
+LOCK_HEADS = f"{HEADS} FOR UPDATE OF u"
 
 UPDATE_USER = """
 UPDATE app_user

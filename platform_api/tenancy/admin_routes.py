@@ -123,15 +123,15 @@ def update_user(
     user_id: UUID, body: UserRequest, caller: Head, version: ExpectedVersion, tx: Tx, response: Response
 ) -> User:
     """The user as they shall be; a disabled one is out at once. Somebody of headquarters always remains."""
+    place = {"tenant_id": caller.tenant_id, "user_id": user_id}
+    tx.execute(queries.LOCK_HEADS, place)
     row = _one_user(tx, queries.USER_FOR_UPDATE, caller, user_id)
     if row["version"] != version:
         raise stale("user")
     _check_role(tx, caller, body.role, body.org)
-    place = {"tenant_id": caller.tenant_id, "user_id": user_id}
-    stays = body.role is Role.HQ and body.org is None and not body.disabled
-    if not stays and not tx.execute(queries.OTHER_HEADS, place).fetchall():
-        raise ApiError(HTTPStatus.CONFLICT, "this is the last person of headquarters")
     tx.execute(queries.UPDATE_USER, {**place, **body.model_dump(), "version": version})
+    if not tx.execute(queries.HEADS, place).fetchall():
+        raise ApiError(HTTPStatus.CONFLICT, "this is the last person of headquarters")
     if body.disabled:
         tx.execute(queries.END_SESSIONS, place)
     return _answer(_one_user(tx, queries.USER, caller, user_id), response)

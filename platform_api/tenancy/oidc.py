@@ -66,7 +66,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the provider says that somebody is. ``email`` is '' unless the provider says that it is verified."""
+    """Who the provider says that somebody is. ``email`` is '' unless it is ASCII and said to be verified."""
 
     subject: str
     email: str
@@ -132,7 +132,8 @@ class Client:
             if "email" not in claims and "access_token" in answer:
                 claims = {**claims, **self._user_info(str(answer["access_token"]), str(claims["sub"]), now)}
         email = claims.get("email")
-        verified = claims.get("email_verified") is True and isinstance(email, str)
+        # Logins are ASCII: another letter could become one of theirs where the database makes letters small.
+        verified = claims.get("email_verified") is True and isinstance(email, str) and email.isascii()
         return Identity(str(claims["sub"]), str(email)[:TEXT_MAX_CHARS] if verified else "")
 
     @contextmanager

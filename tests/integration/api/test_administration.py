@@ -92,6 +92,16 @@ def test_somebody_of_headquarters_always_remains(hq: TestClient, world: World) -
     assert row is not None
     body = {"role": "ops", "name": "HQ"}
     assert hq.put(f"/v1/users/{row[0]}", json=body, headers={"If-Match": '"1"'}).status_code == 409
+    # Headquarters may stand at the organisation above all others; others are changed as before then.
+    with psycopg.connect(world.dsn) as connection:
+        connection.execute("UPDATE app_user SET org_id = 'brand' WHERE login = 'hq@acme'")
+    made = hq.post("/v1/users", json=PERSON, headers=key("a")).json()
+    changed = hq.put(
+        f"/v1/users/{made['id']}",
+        json={"role": PERSON["role"], "org": PERSON["org"], "name": "Li"},
+        headers={"If-Match": '"1"'},
+    )
+    assert (changed.status_code, changed.json().get("name")) == (200, "Li")
 
 
 def test_a_quota_stops_the_next_one(hq: TestClient, world: World) -> None:
