@@ -18,9 +18,11 @@ import httpcore
 URL_MAX_CHARS: Final = 2_000
 ANSWER_MAX_BYTES: Final = 16_384
 
-# Addresses of IPv6 that hide one of IPv4, or a translator in the local network: RFC 6052, 8215, 3056, 4380.
+# Addresses of IPv6 that hide one of IPv4, or a translator in the local network (RFC 6052, 8215, 3056, 4380), and those
+# that were local to a site (RFC 3879), which Python takes for global.
 _HIDING: Final = tuple(
-    ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")
+    ipaddress.ip_network(text)
+    for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "fec0::/10")
 )
 
 

@@ -50,8 +50,8 @@ class MoneyText(Input):
 
     @classmethod
     def of(cls, amount_minor: int, currency: str) -> Self:
-        """Text of an amount."""
-        return cls(amount=format_minor(amount_minor, currency), currency=currency)
+        """Text of an amount: what is there is shown, also a sum that is beyond what may be told."""
+        return cls.model_construct(amount=format_minor(amount_minor, currency), currency=currency)
 
     @property
     def minor(self) -> int:

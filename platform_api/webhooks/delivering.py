@@ -110,7 +110,8 @@ def shown(data: Mapping[str, Any]) -> dict[str, Any]:
     """Data of the outbox with money as the API shows it."""
     return {
         name: MoneyText.of(value["minor"], value["currency"]).model_dump()
-        if isinstance(value, dict) and value.keys() == {"minor", "currency"}
+        # Units by SKU have names of their own, which may be these.
+        if isinstance(value, dict) and value.keys() == {"minor", "currency"} and isinstance(value["currency"], str)
         else value
         for name, value in data.items()
     }

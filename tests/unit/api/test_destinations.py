@@ -45,6 +45,7 @@ def test_public_https_may_be_asked(url: str) -> None:
         "https://[::1]/",
         "https://[::ffff:10.0.0.1]/",
         "https://[fd00::1]/",
+        "https://[fec0::1]/",
         "https://" + "a" * 2_000 + ".example.com/",
     ],
 )

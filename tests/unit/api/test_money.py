@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import platform_api
-from platform_api.kit.money import AMOUNT_MAX_MINOR, MoneyError, format_minor, parse_minor, portion, share_out
+from platform_api.kit.money import (
+    AMOUNT_MAX_MINOR,
+    MoneyError,
+    MoneyText,
+    format_minor,
+    parse_minor,
+    portion,
+    share_out,
+)
 
 ROOT = Path(platform_api.__file__).parent
 MONEY_PATH = ("kit/money.py", "catalogue/pricing.py", "catalogue/service.py", "orders", "finance", "flows", "stock")
@@ -35,6 +43,11 @@ def test_amounts_are_read_by_the_places_of_their_currency(text: str, currency: s
 def test_what_a_currency_cannot_express_is_refused(text: str, currency: str) -> None:
     with pytest.raises(MoneyError):
         parse_minor(text, currency)
+
+
+@given(st.integers(-(10**18), 10**18), CURRENCIES)
+def test_any_sum_that_is_stored_can_be_shown(amount: int, currency: str) -> None:
+    assert MoneyText.of(amount, currency).amount == format_minor(amount, currency)
 
 
 @given(AMOUNTS, st.lists(st.integers(0, 10**9), min_size=1, max_size=50))

@@ -101,3 +101,7 @@ def test_money_is_shown_as_the_api_shows_it() -> None:
         "total": {"amount": "12.30", "currency": "CNY"},
         "evidence": {"minor": 1},
     }
+
+
+def test_units_of_skus_whose_names_are_those_of_money_stay_what_they_are() -> None:
+    assert shown({"shelf_seen": {"minor": 3, "currency": 5}}) == {"shelf_seen": {"minor": 3, "currency": 5}}
