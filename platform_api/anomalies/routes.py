@@ -5,13 +5,13 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends, Query, Response
+from fastapi import APIRouter, Body, Query, Response
 
 from contracts.facts import AnomalyKind, AnomalyState, LiveNotice
 from platform_api.anomalies import queries
 from platform_api.anomalies.models import Anomaly, Decision, Labelling
 from platform_api.anomalies.rules import Action, default_label, state_after
-from platform_api.kit.auth import Caller, Principal, Role, require
+from platform_api.kit.auth import Caller, Decider, Principal
 from platform_api.kit.conditions import ExpectedVersion
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError
@@ -24,7 +24,6 @@ router = APIRouter(tags=["anomalies"], responses=COMMON_RESPONSES)
 
 Kinds = Annotated[list[AnomalyKind] | None, Query(description="Only these kinds", max_length=len(AnomalyKind))]
 States = Annotated[list[AnomalyState] | None, Query(description="Only these states", max_length=len(AnomalyState))]
-Decider = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.STORE, Role.DEALER))]
 Details = Annotated[Decision | None, Body()]
 
 

@@ -3,13 +3,14 @@
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 
 from platform_api.catalogue import pictures, queries
-from platform_api.kit.auth import Caller, Principal, Role, require
+from platform_api.kit.auth import Caller, Head, Principal
 from platform_api.kit.conditions import stale
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found
+from platform_api.kit.filters import SkuPath
 
 router = APIRouter(tags=["catalogue"], responses={**COMMON_RESPONSES, **NOT_FOUND_RESPONSE})
 
@@ -23,12 +24,10 @@ ANSWER: Final[dict[int | str, dict[str, Any]]] = {
 }
 BODY: Final[dict[str, Any]] = {"requestBody": {"required": True, "content": _FILE}}
 
-SkuPath = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]*$")]
 Seen = Annotated[
     str | None, Header(alias="If-Match", max_length=1_000, description="ETag of the picture that is to go")
 ]
 Known = Annotated[str | None, Header(alias="If-None-Match", max_length=1_000)]
-Head = Annotated[Principal, Depends(require(Role.HQ))]
 
 
 async def image_body(request: Request) -> bytes:

@@ -17,7 +17,7 @@ from platform_api.catalogue.models import (
     PriceListRequest,
     PriceListShown,
 )
-from platform_api.kit.auth import Caller, Principal, Role, require
+from platform_api.kit.auth import Caller, Head, Principal, Role, require
 from platform_api.kit.conditions import ExpectedVersion, etag, stale
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import (
@@ -28,6 +28,7 @@ from platform_api.kit.errors import (
     not_found,
     unprocessable,
 )
+from platform_api.kit.filters import OrgPath
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.money import MoneyText
 from platform_api.kit.paging import Listing, Paging
@@ -36,10 +37,8 @@ from platform_api.kit.quotas import Quota, check_quota
 router = APIRouter(tags=["catalogue"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
-Head = Annotated[Principal, Depends(require(Role.HQ))]
 Reader = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.AUDITOR))]
 ListPath = Annotated[str, Path(pattern=IDENTIFIER_PATTERN, max_length=32)]
-OrgPath = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]*$")]
 TIES_TOLD: Final = 5
 
 

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import psycopg
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 
 from platform_api.catalogue import queries, service
 from platform_api.catalogue.models import CatalogueItem, NewSku, SkuRequest, SkuShown
 from platform_api.catalogue.pricing import Wanted, is_entitled, resolve
-from platform_api.kit.auth import Caller, Principal, Role, require
+from platform_api.kit.auth import Caller, Head, Principal
 from platform_api.kit.conditions import ExpectedVersion, etag, stale
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import (
@@ -30,7 +30,6 @@ from platform_api.kit.paging import Listing, Paging
 router = APIRouter(tags=["catalogue"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
-Head = Annotated[Principal, Depends(require(Role.HQ))]
 SkuPath = Annotated[str, Path(max_length=64)]
 SearchText = Annotated[
     str | None, Query(alias="q", max_length=64, pattern=r"^[^\x00]*$", description="In name or number")

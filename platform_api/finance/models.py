@@ -7,11 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 from platform_api.finance.service import EntryKind
-from platform_api.kit.inputs import Input
+from platform_api.kit.inputs import Input, Name, Text
 from platform_api.kit.money import MoneyText
-
-Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
 
 
 class CreditRequest(Input):

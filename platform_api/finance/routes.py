@@ -5,13 +5,14 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Response
 
 from platform_api.finance import queries, service
 from platform_api.finance.models import CreditAccount, CreditRequest, PaymentRequest, Receivable
-from platform_api.kit.auth import Principal, Role, require
+from platform_api.kit.auth import Head, Principal, Role, require
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found
+from platform_api.kit.filters import OrgName, OrgPath
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.money import MoneyText
 from platform_api.kit.paging import Listing, Paging
@@ -19,10 +20,7 @@ from platform_api.kit.paging import Listing, Paging
 router = APIRouter(tags=["finance"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
-Head = Annotated[Principal, Depends(require(Role.HQ))]
 Reader = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.AUDITOR, Role.DEALER))]
-OrgPath = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]*$")]
-OrgName = Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")]
 
 
 @router.get("/v1/credit-accounts", summary="List credit")

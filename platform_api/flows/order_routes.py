@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from platform_api.catalogue.pricing import Buyer, Wanted
 from platform_api.flows import ordering
 from platform_api.flows.pricing import Priced
-from platform_api.kit.auth import Caller, Principal, Role, require
+from platform_api.kit.auth import Caller, Head, Principal, Role, require
 from platform_api.kit.conditions import ExpectedVersion, etag
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import (
@@ -22,6 +22,7 @@ from platform_api.kit.errors import (
     not_found,
     unprocessable,
 )
+from platform_api.kit.filters import OrgName
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.money import MoneyText
 from platform_api.kit.paging import Listing, Paging
@@ -47,9 +48,7 @@ router = APIRouter(tags=["orders"], responses=COMMON_RESPONSES)
 
 Buyers = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.DEALER, Role.REP, Role.STORE))]
 Approver = Annotated[Principal, Depends(require(Role.HQ, Role.OPS))]
-Head = Annotated[Principal, Depends(require(Role.HQ))]
 States = Annotated[list[State] | None, Query(description="Only these states", max_length=len(State))]
-OrgName = Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")]
 
 
 def actor_of(caller: Principal) -> Actor:

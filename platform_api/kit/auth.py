@@ -168,6 +168,11 @@ def require(*roles: Role) -> Callable[[Principal], Awaitable[Principal]]:
     return check
 
 
+Head = Annotated[Principal, Depends(require(Role.HQ))]
+"""Somebody of headquarters, of the whole tenant or of a part."""
+Decider = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.DEALER, Role.STORE))]
+"""Who decides what is refilled."""
+
 ORG_BEYOND: Final = """
 SELECT org_id FROM org WHERE tenant_id = %(tenant_id)s AND NOT org_id = ANY(%(orgs)s) LIMIT 1
 """

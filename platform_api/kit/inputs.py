@@ -1,9 +1,14 @@
 """What comes in as JSON: a number is a number there, a boolean a boolean, and a text neither."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, StringConstraints
 from pydantic_core import CoreSchema
+
+Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
+"""What somebody writes of a thing; it may be empty. PostgreSQL keeps no zero bytes."""
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
+"""What a thing is called where its kind has no names of its own."""
 
 _STRICT: Final = frozenset({"int", "float", "bool"})
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints
 
 from contracts.ids import IDENTIFIER_PATTERN
-from platform_api.kit.inputs import Input
+from platform_api.kit.inputs import Input, Text
 from platform_api.kit.times import Instant
 from platform_api.logistics.proofs import media_type_of
 from platform_api.logistics.rules import ShelfVerdict, ShipmentState
@@ -15,7 +15,6 @@ from platform_api.logistics.rules import ShelfVerdict, ShipmentState
 PHOTO_MAX_BYTES = 150_000
 SIGNATURE_MAX_BYTES = 30_000
 
-Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
 CarrierId = Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
 TrackingNo = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z0-9._-]*$")]
 Units = Annotated[int, Field(ge=0, le=1_000_000)]

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import ValidationError
 
 from contracts.ids import IDENTIFIER_PATTERN
-from platform_api.kit.auth import Caller, Principal, Role, require
+from platform_api.kit.auth import Caller, Head, Principal
 from platform_api.kit.conditions import etag
 from platform_api.kit.db import Connection, Tx, enter_tenant
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found, unprocessable
@@ -32,7 +32,6 @@ router = APIRouter(tags=["logistics"], responses=COMMON_RESPONSES)
 open_router = APIRouter(tags=["logistics"])
 
 Row = Mapping[str, Any]
-Head = Annotated[Principal, Depends(require(Role.HQ))]
 TenantPath = Annotated[str, Path(pattern=IDENTIFIER_PATTERN, max_length=32)]
 CarrierPath = Annotated[str, Path(pattern=IDENTIFIER_PATTERN, max_length=32)]
 TAKEN_RESPONSE: dict[int | str, dict[str, Any]] = {

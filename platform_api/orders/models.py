@@ -7,15 +7,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from platform_api.kit.inputs import Input
+from platform_api.kit.inputs import Input, Name, Text
 from platform_api.kit.money import Currency, MoneyText
 from platform_api.orders.rules import State
 
 PACKS_MAX = 10_000
 LINES_MAX = 100
-
-Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
 
 
 class LineRequest(Input):

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from platform_api.kit.inputs import Input
+from platform_api.kit.inputs import Input, Text
 from platform_api.kit.money import MoneyText
-from platform_api.orders.models import LINES_MAX, Text
+from platform_api.orders.models import LINES_MAX
 from platform_api.orders.return_rules import ReturnState
 
 UNITS_MAX = 100_000_000

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Path
 
 from contracts.ids import IDENTIFIER_PATTERN
-from platform_api.kit.auth import Caller, Principal, Role, require
+from platform_api.kit.auth import Caller, Decider
 from platform_api.kit.db import Tx
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found
-from platform_api.kit.filters import Name, SkuName
+from platform_api.kit.filters import Name, SkuName, SkuPath
 from platform_api.kit.paging import Listing, Paging
 from platform_api.replenishment import queries
 from platform_api.replenishment.models import Policy, PolicyRequest
@@ -17,9 +17,7 @@ from platform_api.replenishment.models import Policy, PolicyRequest
 router = APIRouter(tags=["replenishment"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
-Decider = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.DEALER, Role.STORE))]
 SitePath = Annotated[str, Path(pattern=IDENTIFIER_PATTERN, max_length=32)]
-SkuPath = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]*$")]
 
 
 @router.get("/v1/policies", summary="List policies")

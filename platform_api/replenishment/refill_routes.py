@@ -4,9 +4,9 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
-from platform_api.kit.auth import Caller, Principal, Role, require
+from platform_api.kit.auth import Caller, Decider
 from platform_api.kit.conditions import ExpectedVersion
 from platform_api.kit.db import Tx
 from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError
@@ -20,7 +20,6 @@ from platform_api.replenishment.refill_rules import RefillState
 router = APIRouter(tags=["replenishment"], responses=COMMON_RESPONSES)
 
 States = Annotated[list[RefillState] | None, Query(description="Only these states", max_length=len(RefillState))]
-Decider = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.DEALER, Role.STORE))]
 
 
 @router.get("/v1/refills", summary="List what stores shall refill")

@@ -5,10 +5,10 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from contracts.facts import LiveNotice, ProposalState
-from platform_api.kit.auth import Caller, Principal, Role, require
+from platform_api.kit.auth import Caller, Decider, Principal
 from platform_api.kit.conditions import ExpectedVersion
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError
@@ -23,7 +23,6 @@ from platform_api.replenishment.rules import Action, state_after
 router = APIRouter(tags=["replenishment"], responses=COMMON_RESPONSES)
 
 States = Annotated[list[ProposalState] | None, Query(description="Only these states", max_length=len(ProposalState))]
-Decider = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.DEALER, Role.STORE))]
 
 
 @router.get("/v1/proposals", summary="List replenishment proposals")

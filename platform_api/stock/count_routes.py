@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 
-from platform_api.kit.auth import Caller, Principal, Role, require
+from platform_api.kit.auth import Caller, Head, Principal
 from platform_api.kit.conditions import ExpectedVersion, etag, stale
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import (
@@ -33,7 +33,6 @@ from platform_api.stock.valuing import Leg
 router = APIRouter(tags=["stock"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
-Head = Annotated[Principal, Depends(require(Role.HQ))]
 
 
 @router.get("/v1/counts", summary="List counts")

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from platform_api.kit.inputs import Input
+from platform_api.kit.inputs import Input, Text
 from platform_api.kit.money import MoneyText
 from platform_api.kit.times import Day, Instant
 from platform_api.stock.rules import MoveKind
@@ -16,7 +16,6 @@ LINES_MAX = 200
 
 Place = Annotated[str, StringConstraints(pattern=r"^\.?[a-z0-9][a-z0-9_.-]{0,63}$")]
 Sku = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
-Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
 Reason = Annotated[Text, StringConstraints(min_length=3)]
 Units = Annotated[int, Field(ge=1, le=UNITS_MAX)]
 

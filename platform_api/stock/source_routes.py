@@ -10,7 +10,7 @@ from contracts.ids import IDENTIFIER_PATTERN
 from platform_api.kit.auth import Caller
 from platform_api.kit.db import Tx
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found
-from platform_api.kit.filters import Name
+from platform_api.kit.filters import Name, SkuPath
 from platform_api.kit.paging import Listing, Paging
 from platform_api.stock import till_queries as queries
 from platform_api.stock.parameters import Controller
@@ -19,7 +19,6 @@ from platform_api.stock.source_models import DepletionSource, SourceRequest
 router = APIRouter(tags=["stock"], responses=COMMON_RESPONSES)
 
 SitePath = Annotated[str, Path(pattern=IDENTIFIER_PATTERN, max_length=32)]
-SkuPath = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]*$")]
 
 
 @router.get("/v1/depletion-sources", summary="List whose word on sales is booked")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from contracts.errors import UserError
 from platform_api.kit.auth import Caller, Principal, Role, Scope, require_whole
@@ -21,7 +21,7 @@ from platform_api.kit.errors import (
     not_found,
     unprocessable,
 )
-from platform_api.kit.filters import Since, Until, bounds
+from platform_api.kit.filters import OrgPath, Since, Until, bounds
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.quotas import Quota, check_quota
@@ -46,7 +46,6 @@ router = APIRouter(tags=["tenancy"], responses=COMMON_RESPONSES)
 Row = Mapping[str, Any]
 Head = Annotated[Principal, Depends(require_whole(Role.HQ))]
 Auditor = Annotated[Principal, Depends(require_whole(Role.HQ, Role.AUDITOR))]
-OrgPath = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]*$")]
 
 
 @router.get("/v1/orgs", summary="List organisations")

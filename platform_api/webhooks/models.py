@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from platform_api.kit.destinations import URL_MAX_CHARS
-from platform_api.kit.inputs import Input
+from platform_api.kit.inputs import Input, Text
 from platform_api.kit.times import Instant
 from platform_api.webhooks.rules import EVENT_TYPES
 
@@ -25,7 +25,6 @@ def _is_event_type(name: str) -> str:
 
 EventType = Annotated[str, AfterValidator(_is_event_type), Field(json_schema_extra={"enum": sorted(EVENT_TYPES)})]
 Url = Annotated[str, StringConstraints(min_length=8, max_length=URL_MAX_CHARS, pattern=r"^https?://[!-~]+$")]
-Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
 DeliveryState = Literal["pending", "delivered", "failed"]
 
 
