@@ -176,16 +176,15 @@ def _write(tx: Connection, actor: Actor, leaving: _Leaving, wanted: Dispatch) ->
     place = {"tenant_id": actor.tenant_id, "shipment_id": leaving.shipment_id}
     if tx.execute(queries.CARRIER, {**place, "carrier": wanted.carrier}).fetchone() is None:
         raise not_found("carrier")
-    tx.execute(
-        queries.INSERT_SHIPMENT,
-        {
-            **place,
-            "carrier": wanted.carrier,
-            "tracking_no": wanted.tracking_no or str(leaving.shipment_id),
-            "eta": wanted.eta,
-            **{name: leaving.order[name] for name in ("order_id", "org_id", "ship_from", "ship_to")},
-        },
-    )
+    values = {
+        **place,
+        "carrier": wanted.carrier,
+        "tracking_no": wanted.tracking_no or str(leaving.shipment_id),
+        "eta": wanted.eta,
+        **{name: leaving.order[name] for name in ("order_id", "org_id", "ship_from", "ship_to")},
+    }
+    if tx.execute(queries.INSERT_SHIPMENT, values).rowcount == 0:
+        raise ApiError(HTTPStatus.CONFLICT, f"{wanted.carrier} has a shipment {wanted.tracking_no} already")
     with tx.cursor() as cursor:
         cursor.executemany(
             queries.INSERT_LINE,

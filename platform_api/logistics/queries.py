@@ -53,6 +53,7 @@ INSERT_SHIPMENT = """
 INSERT INTO shipment (tenant_id, shipment_id, order_id, org_id, ship_from, ship_to, carrier_id, tracking_no, eta)
 VALUES (%(tenant_id)s, %(shipment_id)s, %(order_id)s, %(org_id)s, %(ship_from)s, %(ship_to)s, %(carrier)s,
         %(tracking_no)s, %(eta)s)
+ON CONFLICT (tenant_id, carrier_id, tracking_no) DO NOTHING
 """
 
 INSERT_LINE = """

@@ -159,6 +159,7 @@ def test_an_order_ships_in_parts_as_units_come_and_is_delivered_against_a_signat
     with psycopg.connect(world.dsn, autocommit=True) as connection:
         assert jobs.allocate_back_orders(connection, datetime.now(UTC)) == 1
     it = market.get(f"/v1/orders/{it['id']}").json()
+    assert ship(market, it, tracking_no="T1").status_code == 409
     rest = ship(market, it, tracking_no="T2")
     assert (rest.json()["state"], rest.json()["lines"][0]["shipped"]) == ("shipped", 70)
     assert account(market) == {"receivable": "474.60", "committed": "0.00", "free": "9525.40"}
