@@ -17,7 +17,7 @@ from platform_api.catalogue.models import (
     PriceListRequest,
     PriceListShown,
 )
-from platform_api.kit.auth import Caller, Head, Principal, Role, require
+from platform_api.kit.auth import AnyHead, Caller, Head, Principal, Role, require
 from platform_api.kit.conditions import ExpectedVersion, etag, stale
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import (
@@ -120,8 +120,10 @@ def read_entitlements(org: OrgPath, caller: Caller, tx: Tx) -> EntitlementShown:
 
 
 @router.put("/v1/orgs/{org}/entitlements", summary="Say what an organisation may order", responses=NOT_FOUND_RESPONSE)
-def write_entitlements(org: OrgPath, body: EntitlementRequest, caller: Head, tx: Tx) -> EntitlementShown:
+def write_entitlements(org: OrgPath, body: EntitlementRequest, caller: AnyHead, tx: Tx) -> EntitlementShown:
     """Replaces what was said here before, as a whole, so that there is no version to name."""
+    if not caller.sees_org(org):
+        raise not_found("organisation")
     _require_org(tx, caller, org)
     place = {"tenant_id": caller.tenant_id, "org_id": org}
     tx.execute(queries.DELETE_ENTITLEMENTS, place)

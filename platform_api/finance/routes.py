@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Response
 
 from platform_api.finance import queries, service
 from platform_api.finance.models import CreditAccount, CreditRequest, PaymentRequest, Receivable
-from platform_api.kit.auth import Head, Principal, Role, require
+from platform_api.kit.auth import AnyHead, Principal, Role, require
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found
 from platform_api.kit.filters import OrgName, OrgPath
@@ -35,10 +35,10 @@ def list_accounts(caller: Reader, tx: Tx, page: Paging) -> Listing[CreditAccount
 
 
 @router.put("/v1/orgs/{org}/credit", summary="Set a dealer's credit", responses=NOT_FOUND_RESPONSE)
-def put_account(org: OrgPath, body: CreditRequest, caller: Head, tx: Tx) -> CreditAccount:
+def put_account(org: OrgPath, body: CreditRequest, caller: AnyHead, tx: Tx) -> CreditAccount:
     """The limit in its currency, as a whole, so that there is no version to name."""
     place = {"tenant_id": caller.tenant_id, "org_id": org, "currency": body.limit.currency}
-    if tx.execute(queries.ORG_EXISTS, place).fetchone() is None:
+    if not caller.sees_org(org) or tx.execute(queries.ORG_EXISTS, place).fetchone() is None:
         raise not_found("organisation")
     tx.execute(queries.PUT_ACCOUNT, {**place, "limit_minor": body.limit.minor, "auto_approve": body.auto_approve})
     row = tx.execute(queries.ACCOUNT, place).fetchone()
@@ -53,7 +53,7 @@ def put_account(org: OrgPath, body: CreditRequest, caller: Head, tx: Tx) -> Cred
     response_model=CreditAccount,
     responses={**CREATE_RESPONSES, **NOT_FOUND_RESPONSE},
 )
-def note_payment(body: PaymentRequest, caller: Head, tx: Tx, once: OnceOnly) -> Response:
+def note_payment(body: PaymentRequest, caller: AnyHead, tx: Tx, once: OnceOnly) -> Response:
     """Money that came in. A reference of the bank is noted once, whatever key it comes with."""
     return once.answer(body, lambda: _pay(tx, caller, body))
 
@@ -70,7 +70,7 @@ def list_entries(caller: Reader, tx: Tx, page: Paging, org: OrgName = None) -> L
 
 def _pay(tx: Connection, caller: Principal, body: PaymentRequest) -> Made:
     place = {"tenant_id": caller.tenant_id, "org_id": body.org, "currency": body.amount.currency}
-    if tx.execute(queries.ACCOUNT, place).fetchone() is None:
+    if not caller.sees_org(body.org) or tx.execute(queries.ACCOUNT, place).fetchone() is None:
         raise not_found("credit account")
     noted = service.settle(
         tx,

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from platform_api.catalogue.pricing import Buyer, Wanted
 from platform_api.flows import ordering
 from platform_api.flows.pricing import Priced
-from platform_api.kit.auth import Caller, Head, Principal, Role, require
+from platform_api.kit.auth import AnyHead, Caller, Principal, Role, require
 from platform_api.kit.conditions import ExpectedVersion, etag
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import (
@@ -167,7 +167,7 @@ def approve(order_id: UUID, caller: Approver, version: ExpectedVersion, tx: Tx, 
 
 @router.post("/v1/orders/{order_id}:override", summary="Approve beyond the credit", responses=CHANGE_RESPONSES)
 def override(
-    order_id: UUID, body: ReasonRequest, caller: Head, version: ExpectedVersion, tx: Tx, response: Response
+    order_id: UUID, body: ReasonRequest, caller: AnyHead, version: ExpectedVersion, tx: Tx, response: Response
 ) -> Order:
     """An order held for credit goes on all the same; who decided so, and why, stays in its history."""
     ordering.override(tx, actor_of(caller), order_id, version, body.reason)

@@ -168,8 +168,8 @@ def require(*roles: Role) -> Callable[[Principal], Awaitable[Principal]]:
     return check
 
 
-Head = Annotated[Principal, Depends(require(Role.HQ))]
-"""Somebody of headquarters, of the whole tenant or of a part."""
+AnyHead = Annotated[Principal, Depends(require(Role.HQ))]
+"""Somebody of headquarters, of the whole tenant or of a part: for what belongs to an organisation that they see."""
 Decider = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.DEALER, Role.STORE))]
 """Who decides what is refilled."""
 
@@ -196,3 +196,7 @@ def check_whole(caller: Principal, tx: Connection) -> None:
     """Raise ApiError (403) for who is of a part of the tenant."""
     if caller.orgs is not None and tx.execute(ORG_BEYOND, caller.org_scope).fetchone() is not None:
         raise ApiError(HTTPStatus.FORBIDDEN, "this is for people of the whole tenant")
+
+
+Head = Annotated[Principal, Depends(require_whole(Role.HQ))]
+"""Somebody of headquarters of the whole tenant: for what holds for all of it, such as prices, articles and periods."""

@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response
 
 from contracts.errors import UserError
-from platform_api.kit.auth import Caller, Principal, Role, Scope, require_whole
+from platform_api.kit.auth import Caller, Head, Principal, Role, Scope, require_whole
 from platform_api.kit.conditions import ExpectedVersion, etag, stale
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import (
@@ -44,7 +44,6 @@ from platform_api.tenancy.rules import role_fault
 router = APIRouter(tags=["tenancy"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
-Head = Annotated[Principal, Depends(require_whole(Role.HQ))]
 Auditor = Annotated[Principal, Depends(require_whole(Role.HQ, Role.AUDITOR))]
 
 
