@@ -85,15 +85,47 @@ INVOICED: Final = """
 CREDITED: Final = """
     WITH lines AS (
         SELECT tenant_id, order_id, sum(credited_minor) AS amount FROM order_line GROUP BY 1, 2
-    ), returns AS (
-        SELECT r.tenant_id, r.order_id, sum(l.credited_minor) AS amount
-        FROM order_return r JOIN order_return_line l USING (tenant_id, return_id) GROUP BY 1, 2
+    ), goods AS (
+        SELECT tenant_id, order_id, sum(amount) AS amount FROM (
+            SELECT r.tenant_id, r.order_id, l.credited_minor AS amount
+            FROM order_return r JOIN order_return_line l USING (tenant_id, return_id)
+            UNION ALL
+            SELECT s.tenant_id, s.order_id, l.credited_minor
+            FROM shipment s JOIN shipment_line l USING (tenant_id, shipment_id)
+        ) AS credited GROUP BY 1, 2
     ), entries AS (
         SELECT tenant_id, order_id, -sum(amount_minor) AS amount FROM ar_entry WHERE kind = 'credit_note' GROUP BY 1, 2
     )
-    SELECT tenant_id, order_id::text, l.amount, coalesce(r.amount, 0), coalesce(e.amount, 0)
-    FROM lines l LEFT JOIN returns r USING (tenant_id, order_id) LEFT JOIN entries e USING (tenant_id, order_id)
-    WHERE l.amount <> coalesce(r.amount, 0) OR l.amount <> coalesce(e.amount, 0) ORDER BY 1, 2
+    SELECT tenant_id, order_id::text, l.amount, coalesce(g.amount, 0), coalesce(e.amount, 0)
+    FROM lines l LEFT JOIN goods g USING (tenant_id, order_id) LEFT JOIN entries e USING (tenant_id, order_id)
+    WHERE l.amount <> coalesce(g.amount, 0) OR l.amount <> coalesce(e.amount, 0) ORDER BY 1, 2
+"""
+# A line's units and money are those of its shipments, to the last one.
+SHIPPED: Final = """
+    WITH sent AS (
+        SELECT s.tenant_id, s.order_id, l.line_no, sum(l.units) AS shipped, coalesce(sum(l.accepted), 0) AS accepted,
+               coalesce(sum(l.missing) FILTER (WHERE l.accepted IS NOT NULL), 0) AS missing,
+               coalesce(sum(l.units - l.accepted - l.missing), 0) AS refused, sum(l.invoiced_minor) AS invoiced
+        FROM shipment s JOIN shipment_line l USING (tenant_id, shipment_id) GROUP BY 1, 2, 3
+    )
+    SELECT tenant_id, order_id::text, line_no,
+           ARRAY[l.shipped_units, l.delivered_units, l.missing_units, l.refused_units, l.invoiced_minor]::bigint[],
+           ARRAY[coalesce(s.shipped, 0), coalesce(s.accepted, 0), coalesce(s.missing, 0), coalesce(s.refused, 0),
+                 coalesce(s.invoiced, 0)]::bigint[]
+    FROM order_line l LEFT JOIN sent s USING (tenant_id, order_id, line_no)
+    WHERE (l.shipped_units, l.delivered_units, l.missing_units, l.refused_units, l.invoiced_minor)
+       IS DISTINCT FROM (coalesce(s.shipped, 0), coalesce(s.accepted, 0), coalesce(s.missing, 0),
+                         coalesce(s.refused, 0), coalesce(s.invoiced, 0))
+    ORDER BY 1, 2, 3
+"""
+# Nobody owes what they did not accept: its share of what was invoiced, to the nearest minor unit, halves up.
+NOT_ACCEPTED: Final = """
+    SELECT s.tenant_id, s.order_id::text, s.shipment_id::text, l.line_no, l.credited_minor,
+           div(2 * l.invoiced_minor::numeric * (l.units - l.accepted) + l.units, 2 * l.units)::bigint
+    FROM shipment s JOIN shipment_line l USING (tenant_id, shipment_id)
+    WHERE l.credited_minor <> coalesce(div(2 * l.invoiced_minor::numeric * (l.units - l.accepted) + l.units,
+                                           2 * l.units), 0)
+    ORDER BY 1, 2, 3, 4
 """
 ACCOUNTS: Final = """
     WITH entries AS (
@@ -140,7 +172,14 @@ def prove_money(snapshot: Connection) -> Iterator[Broken]:
     for tenant, order, billed, noted in snapshot.execute(INVOICED):
         yield Broken("I5", f"{tenant}/{order}", f"{billed} is invoiced by its lines, {noted} by the receivables")
     for tenant, order, credited, returned, noted in snapshot.execute(CREDITED):
-        detail = f"{credited} is credited by its lines, {returned} by its returns, {noted} by the receivables"
+        detail = f"{credited} is credited by its lines, {returned} by its goods, {noted} by the receivables"
+        yield Broken("I5", f"{tenant}/{order}", detail)
+    for tenant, order, line, counted, sent in snapshot.execute(SHIPPED):
+        names = ("shipped", "delivered", "missing", "refused", "invoiced")
+        wrong = [f"{name} {a} of {b}" for name, a, b in zip(names, counted, sent, strict=True) if a != b]
+        yield Broken("I5", f"{tenant}/{order}", f"line {line} is not the sum of its shipments: {', '.join(wrong)}")
+    for tenant, order, shipment, line, credited, due in snapshot.execute(NOT_ACCEPTED):
+        detail = f"line {line} of shipment {shipment}: {credited} is credited for what was not accepted, due are {due}"
         yield Broken("I5", f"{tenant}/{order}", detail)
     for tenant, org, currency, *sums in snapshot.execute(ACCOUNTS):
         receivable, owed, deposit, paid, committed, ordered = sums

@@ -171,7 +171,7 @@ FROM sales_order WHERE tenant_id = %(tenant_id)s AND {_OF_ORG} AND {_bounded("cr
     Noun.ORDER_LINES: Source(f"""
 SELECT o.order_id AS "order", o.order_no AS number, n.line_no AS line, n.sku, n.uom, n.packs, n.units,
        n.unit_price_minor, n.net_minor, n.tax_basis_points, o.currency, n.reserved_units, n.shipped_units,
-       n.delivered_units, n.returned_units, n.invoiced_minor
+       n.delivered_units, n.returned_units, n.invoiced_minor, n.refused_units, n.missing_units, n.credited_minor
 FROM sales_order o JOIN order_line n USING (tenant_id, order_id)
 WHERE o.tenant_id = %(tenant_id)s AND {_ORGS.format("o.")} AND {_bounded("o.created_at")}
 ORDER BY o.order_no, n.line_no"""),
@@ -185,7 +185,7 @@ ORDER BY r.return_id, n.line_no"""),
 SELECT carrier_id AS carrier, kind, name FROM carrier WHERE tenant_id = %(tenant_id)s ORDER BY carrier_id"""),
     Noun.SHIPMENTS: Source(f"""
 SELECT s.shipment_id AS id, s.order_id AS "order", s.org_id AS org, s.ship_from, s.ship_to, s.carrier_id AS carrier,
-       s.tracking_no, s.state, s.shelf_verdict, n.line_no AS line, n.sku, n.units, n.accepted,
+       s.tracking_no, s.state, s.shelf_verdict, n.line_no AS line, n.sku, n.units, n.accepted, n.missing,
        s.dispatched_at AS dispatched, s.eta, s.delivered_at AS delivered
 FROM shipment s LEFT JOIN shipment_line n USING (tenant_id, shipment_id)
 WHERE s.tenant_id = %(tenant_id)s AND {_ORGS.format("s.")} AND {_bounded("s.dispatched_at")}

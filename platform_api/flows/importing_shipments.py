@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from platform_api.flows import shipping
+from platform_api.flows import delivering, shipping
 from platform_api.imports import batch_queries
 from platform_api.imports.document_rows import ShipmentRow
 from platform_api.kit.db import Connection
@@ -14,7 +14,7 @@ from platform_api.logistics.proofs import Proof
 from platform_api.orders import queries as order_queries
 from platform_api.orders.service import Actor
 
-DELIVERY = ("signer", "delivered", "accepted")
+DELIVERY = ("signer", "delivered", "accepted", "missing")
 
 
 def number_of(row: ShipmentRow) -> str:
@@ -50,15 +50,16 @@ def deliver(tx: Connection, actor: Actor, rows: Sequence[ShipmentRow], now: date
     _agree(rows, ("signer", "delivered"))
     assert first.signer is not None
     assert first.delivered is not None
-    if first.delivered > now + shipping.FUTURE_MAX:
+    if first.delivered > now + delivering.FUTURE_MAX:
         raise unprocessable("body.delivered", "lies in the future")
     place = {"tenant_id": actor.tenant_id, "carrier": first.carrier, "tracking_no": first.tracking_no}
     shipment = tx.execute(queries.BY_TRACKING, place).fetchone()
     if shipment is None:
         raise not_found("shipment")
-    accepted = {row.line: row.units if row.accepted is None else row.accepted for row in rows}
-    proof = Proof(signer=first.signer, at=first.delivered, accepted=accepted)
-    shipping.deliver(tx, actor, shipment["shipment_id"], proof, now)
+    missing = {row.line: row.missing for row in rows}
+    accepted = {row.line: row.units - row.missing if row.accepted is None else row.accepted for row in rows}
+    proof = Proof(signer=first.signer, at=first.delivered, accepted=accepted, missing=missing)
+    delivering.deliver(tx, actor, shipment["shipment_id"], proof, now)
     shipment_id: UUID = shipment["shipment_id"]
     return shipment_id
 

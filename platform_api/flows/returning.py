@@ -15,14 +15,15 @@ from platform_api.kit.conditions import stale
 from platform_api.kit.db import Connection
 from platform_api.kit.errors import ApiError, not_found
 from platform_api.kit.keys import new_key
+from platform_api.logistics import queries as logistics
 from platform_api.orders import return_queries as queries
 from platform_api.orders.return_models import Return, return_of
 from platform_api.orders.return_rules import Fate, ReturnAction, ReturnState, state_after
-from platform_api.orders.service import Actor, change_line, gross_minor, lock_order, note, read_lines
-from platform_api.orders.totals import invoice_part
+from platform_api.orders.service import Actor, change_line, lock_order, note, read_lines
+from platform_api.orders.totals import credit_part
 from platform_api.stock import moving
 from platform_api.stock.ledger import Move, hold, lots_at
-from platform_api.stock.rules import ADJUST, LOSS, MoveKind, pick_lots
+from platform_api.stock.rules import ADJUST, LOSS, TRANSIT, MoveKind, pick_lots
 from platform_api.stock.valuing import Leg
 
 Row = Mapping[str, Any]
@@ -48,7 +49,15 @@ def request_return(tx: Connection, actor: Actor, order_id: UUID, units: Mapping[
         if count > free:
             raise ApiError(HTTPStatus.CONFLICT, f"line {number}: {free} units can be sent back, not {count}")
     return_id = new_key()
-    head = {**place, "return_id": return_id, "org_id": order["org_id"], "reason": reason, "user_id": actor.user_id}
+    head = {
+        **place,
+        "return_id": return_id,
+        "org_id": order["org_id"],
+        "shipment_id": None,
+        "state": ReturnState.REQUESTED,
+        "reason": reason,
+        "user_id": actor.user_id,
+    }
     tx.execute(queries.INSERT_RETURN, head)
     with tx.cursor() as cursor:
         cursor.executemany(
@@ -67,6 +76,8 @@ def decide(
 ) -> ReturnState:
     """Approve or reject a return. Raises ApiError (404, 409, 412)."""
     order, back = _lock(tx, actor, return_id, version)
+    if back["shipment_id"] is not None:
+        raise ApiError(HTTPStatus.CONFLICT, "it was refused at the door and is on its way: receive what comes of it")
     return _move(tx, actor, order, back, action, reason)
 
 
@@ -76,13 +87,18 @@ def receive(
     """Goods are back: in the warehouse that they came from, or written off; the dealer is credited for both.
 
     ``fates`` by line of the order, None: all as agreed, to be restocked. What the store has not got by its books comes
-    from nowhere, which the move says. Returns the order. Raises ApiError (404, 409, 412), StockError.
+    from nowhere, which the move says. What was refused at the door was credited there and comes out of transit; what
+    of it does not come is lost. Returns the order. Raises ApiError (404, 409, 412), StockError.
     """
     order, back = _lock(tx, actor, return_id, version)
     came = _came(back, fates)
     _move(tx, actor, order, back, ReturnAction.RECEIVE, "")
-    _credit(tx, actor, order, return_id, came)
-    legs, unbooked = _legs(tx, actor.tenant_id, order, back, came)
+    if back["shipment_id"] is None:
+        _credit(tx, actor, order, return_id, came)
+        legs, reason = _legs_from_store(tx, actor.tenant_id, order, back, came)
+    else:
+        _note_fates(tx, actor.tenant_id, return_id, came, {})
+        legs, reason = _legs_from_transit(tx, actor.tenant_id, order, back, came)
     moving.post_new(
         tx,
         actor.tenant_id,
@@ -92,7 +108,7 @@ def receive(
             legs=legs,
             source="return",
             source_event_id=str(return_id),
-            reason=f"{unbooked} units that {order['ship_to']} has not got by its books" if unbooked else back["reason"],
+            reason=reason or back["reason"],
             reference=f"return:{return_id}",
             user_id=actor.user_id,
         ),
@@ -138,33 +154,26 @@ def _came(back: Row, fates: Mapping[int, Fate] | None) -> dict[int, Fate]:
             message = f"line {number}: {agreed.get(number, 0)} units were to come back, not {fate.units}"
             raise ApiError(HTTPStatus.CONFLICT, message)
     came = {number: fate for number, fate in fates.items() if fate.units}
-    if not came:
+    if not came and back["shipment_id"] is None:
         raise ApiError(HTTPStatus.CONFLICT, "nothing came back: reject the return instead")
     return came
 
 
 def _credit(tx: Connection, actor: Actor, order: Row, return_id: UUID, came: Mapping[int, Fate]) -> None:
-    amount = 0
+    """Credit what comes back, out of what is owed for units that were accepted and have not come back yet."""
+    place = {"tenant_id": actor.tenant_id, "order_id": order["order_id"]}
+    coming = {row["line_no"]: row["minor"] for row in tx.execute(logistics.INVOICED_ON_THE_WAY, place)}
+    parts: dict[int, int] = {}
     for line in read_lines(tx, actor.tenant_id, order["order_id"]):
         fate = came.get(line["line_no"])
         if fate is None:
             continue
-        back = line["returned_units"] + fate.units
-        # Credited by the rule by which it was invoiced: parts sum to the line's gross, whatever the steps.
-        part = invoice_part(gross_minor(line), line["units"], line["credited_minor"], back)
-        amount += part
+        owed = line["invoiced_minor"] - line["credited_minor"] - coming.get(line["line_no"], 0)
+        part = credit_part(max(0, owed), line["delivered_units"] - line["returned_units"], fate.units)
+        parts[line["line_no"]] = part
         change_line(tx, actor.tenant_id, order["order_id"], line["line_no"], returned=fate.units, credited=part)
-        tx.execute(
-            queries.SET_FATE,
-            {
-                "tenant_id": actor.tenant_id,
-                "return_id": return_id,
-                "line_no": line["line_no"],
-                "restocked": fate.restock,
-                "written_off": fate.write_off,
-                "credited_minor": part,
-            },
-        )
+    _note_fates(tx, actor.tenant_id, return_id, came, parts)
+    amount = sum(parts.values())
     if not amount:
         return  # a gift that comes back
     entry = finance.Entry(
@@ -178,8 +187,40 @@ def _credit(tx: Connection, actor: Actor, order: Row, return_id: UUID, came: Map
     assert noted, entry
 
 
-def _legs(tx: Connection, tenant_id: str, order: Row, back: Row, came: Mapping[int, Fate]) -> tuple[list[Leg], int]:
-    """The way of what came back, first expired first, and how much of it the store has not got by its books."""
+def _note_fates(
+    tx: Connection, tenant_id: str, return_id: UUID, came: Mapping[int, Fate], credited: Mapping[int, int]
+) -> None:
+    place = {"tenant_id": tenant_id, "return_id": return_id}
+    for number, fate in came.items():
+        values = {"line_no": number, "restocked": fate.restock, "written_off": fate.write_off}
+        tx.execute(queries.SET_FATE, {**place, **values, "credited_minor": credited.get(number, 0)})
+
+
+def _legs_from_transit(
+    tx: Connection, tenant_id: str, order: Row, back: Row, came: Mapping[int, Fate]
+) -> tuple[list[Leg], str]:
+    """The way of what was refused, in the lots that were not accepted; what did not come back is lost, and said."""
+    fates: dict[str, dict[str, int]] = {}
+    lost = 0
+    for line in back["lines"]:
+        it = came.get(line["line_no"], Fate(0, 0))
+        fate = fates.setdefault(line["sku"], {order["ship_from"]: 0, LOSS: 0})
+        fate[order["ship_from"]] += it.restock
+        fate[LOSS] += line["units"] - it.restock
+        lost += line["units"] - it.units
+    legs: list[Leg] = []
+    references = [f"shipment:{back['shipment_id']}", f"delivery:{back['shipment_id']}"]
+    for sku, fate in sorted(fates.items()):
+        place = {"tenant_id": tenant_id, "references": references, "location": TRANSIT, "sku": sku}
+        rows = tx.execute(moving.LOTS_LEFT, place)
+        legs += moving.spread_legs(sku, [(TRANSIT, row["lot_id"], row["units"]) for row in rows], fate)
+    return legs, f"{lost} of the units that were refused did not come back" if lost else ""
+
+
+def _legs_from_store(
+    tx: Connection, tenant_id: str, order: Row, back: Row, came: Mapping[int, Fate]
+) -> tuple[list[Leg], str]:
+    """The way of what came back, first expired first; what the store has not got by its books is said."""
     store, warehouse = order["ship_to"], order["ship_from"]
     fates: dict[str, dict[str, int]] = {}
     for line in back["lines"]:
@@ -199,4 +240,4 @@ def _legs(tx: Connection, tenant_id: str, order: Row, back: Row, came: Mapping[i
             parts.append((ADJUST, None, wanted - known))
             unbooked += wanted - known
         legs += moving.spread_legs(sku, parts, fate)
-    return legs, unbooked
+    return legs, f"{unbooked} units that {store} has not got by its books" if unbooked else ""

@@ -1,36 +1,31 @@
-"""From held units to a signature: dispatch and delivery, with stock, receivables and the order kept in step.
+"""From held units to goods on the road: dispatch, with stock, receivables and the order kept in step.
 
 Locks are taken in one order everywhere: the order, the dealer's credit, the balances of stock.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from platform_api.finance import service as finance
-from platform_api.flows import refilling
 from platform_api.flows.ordering import bump, debtor_of, reference_of
 from platform_api.kit.db import Connection
 from platform_api.kit.errors import ApiError, not_found
 from platform_api.kit.keys import new_key
 from platform_api.logistics import queries
-from platform_api.logistics.proofs import Proof
 from platform_api.orders import queries as order_queries
-from platform_api.orders.rules import Action, State
+from platform_api.orders.rules import Action
 from platform_api.orders.service import Actor, change_line, gross_minor, lock_order, move, read_lines
 from platform_api.orders.totals import invoice_part
 from platform_api.stock import moving, reserving
 from platform_api.stock.ledger import Move
-from platform_api.stock.rules import LOSS, TRANSIT, MoveKind
+from platform_api.stock.rules import TRANSIT, MoveKind
 from platform_api.stock.valuing import Leg
 
 Row = Mapping[str, Any]
-
-FUTURE_MAX: Final = timedelta(minutes=5)
-"""A clock that is ahead by so much may still sign."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,64 +66,17 @@ def dispatch(
     lines = {line["line_no"]: line for line in read_lines(tx, actor.tenant_id, order_id)}
     leaving = _Leaving(order, lines, _units_of(lines, wanted), new_key())
     shipment_id = leaving.shipment_id
-    _invoice(tx, actor, leaving)
+    invoiced = _invoice(tx, actor, leaving)
     by_sku = leaving.by_sku()
     reserving.consume(tx, actor.tenant_id, reference_of(order_id), order["ship_from"], by_sku)
     route = moving.Route(order["ship_from"], TRANSIT, now.date())
     legs = moving.transfer_legs(tx, actor.tenant_id, route, by_sku)
-    moving.post_new(tx, actor.tenant_id, _move(MoveKind.ISSUE, legs, now, f"shipment:{shipment_id}", actor), now)
-    _write(tx, actor, leaving, wanted)
+    moving.post_new(tx, actor.tenant_id, _move(legs, now, f"shipment:{shipment_id}", actor), now)
+    _write(tx, actor, leaving, wanted, invoiced)
     left = sum(line["units"] - line["shipped_units"] for line in lines.values()) - sum(by_sku.values())
     move(tx, actor, order, Action.SHIP_PART if left else Action.SHIP, f"shipment {shipment_id}")
     bump(tx, actor, order_id)
     return shipment_id
-
-
-def deliver(tx: Connection, actor: Actor, shipment_id: UUID, proof: Proof, now: datetime) -> UUID:
-    """Note who took a shipment: what was accepted is in the store, the rest is lost on the way. Returns its order.
-
-    Raises ApiError (404, 409).
-    """
-    place: dict[str, object] = {**actor.scope, "shipment_id": shipment_id}
-    known = tx.execute(queries.ORDER_OF, place).fetchone()
-    if known is None:
-        raise not_found("shipment")
-    order = lock_order(tx, Actor(actor.tenant_id, actor.login, actor.user_id), known["order_id"])
-    shipment = tx.execute(queries.LOCK_SHIPMENT, place).fetchone()
-    assert shipment is not None
-    if shipment["state"] == "delivered":
-        raise ApiError(HTTPStatus.CONFLICT, "the shipment is delivered already")
-    accepted = _accepted(shipment, proof)
-    fates: dict[str, dict[str, int]] = {}
-    for line in shipment["lines"]:
-        arrived = accepted[line["line"]]
-        fate = fates.setdefault(line["sku"], {shipment["ship_to"]: 0, LOSS: 0})
-        fate[shipment["ship_to"]] += arrived
-        fate[LOSS] += line["units"] - arrived
-        tx.execute(queries.ACCEPT, {**place, "line_no": line["line"], "accepted": arrived})
-        if arrived:
-            change_line(tx, actor.tenant_id, order["order_id"], line["line"], delivered=arrived)
-    legs = _arrivals(tx, actor.tenant_id, shipment_id, fates)
-    moving.post_new(
-        tx, actor.tenant_id, _move(MoveKind.TRANSFER, legs, proof.at, f"delivery:{shipment_id}", actor, late=True), now
-    )
-    tx.execute(
-        queries.INSERT_PROOF,
-        {
-            **place,
-            "user_id": actor.user_id,
-            **{name: getattr(proof, name) for name in ("signer", "at", "lat", "lon", "signature", "photo", "note")},
-        },
-    )
-    tx.execute(queries.DELIVER, {**place, "at": proof.at})
-    _ask_store(tx, actor.tenant_id, shipment, fates, now)
-    remaining = tx.execute(queries.UNDELIVERED, {**place, "order_id": order["order_id"]}).fetchone()
-    assert remaining is not None
-    if State(order["state"]) is State.SHIPPED and not remaining["n"]:
-        move(tx, actor, order, Action.DELIVER, f"signed by {proof.signer}")
-    bump(tx, actor, order["order_id"])
-    order_id: UUID = order["order_id"]
-    return order_id
 
 
 def _units_of(lines: Mapping[int, Row], wanted: Dispatch) -> dict[int, int]:
@@ -145,15 +93,17 @@ def _units_of(lines: Mapping[int, Row], wanted: Dispatch) -> dict[int, int]:
     return units
 
 
-def _invoice(tx: Connection, actor: Actor, leaving: _Leaving) -> None:
-    order, amount = leaving.order, 0
+def _invoice(tx: Connection, actor: Actor, leaving: _Leaving) -> dict[int, int]:
+    """Let what leaves be owed; minor units by line."""
+    order, parts = leaving.order, dict[int, int]()
     for number, count in leaving.units.items():
         line = leaving.lines[number]
         part = invoice_part(gross_minor(line), line["units"], line["invoiced_minor"], line["shipped_units"] + count)
-        amount += part
+        parts[number] = part
         change_line(tx, actor.tenant_id, order["order_id"], number, reserved=-count, shipped=count, invoiced=part)
+    amount = sum(parts.values())
     if not amount:
-        return  # a gift is not invoiced
+        return parts  # a gift is not invoiced
     invoiced = finance.invoice(
         tx,
         debtor_of(actor.tenant_id, order),
@@ -170,9 +120,10 @@ def _invoice(tx: Connection, actor: Actor, leaving: _Leaving) -> None:
         raise ApiError(HTTPStatus.CONFLICT, "the dealer is beyond their credit by now")
     place = {"tenant_id": actor.tenant_id, "order_id": order["order_id"]}
     tx.execute(order_queries.ADD_COMMITTED, {**place, "amount_minor": -amount})
+    return parts
 
 
-def _write(tx: Connection, actor: Actor, leaving: _Leaving, wanted: Dispatch) -> None:
+def _write(tx: Connection, actor: Actor, leaving: _Leaving, wanted: Dispatch, invoiced: Mapping[int, int]) -> None:
     place = {"tenant_id": actor.tenant_id, "shipment_id": leaving.shipment_id}
     if tx.execute(queries.CARRIER, {**place, "carrier": wanted.carrier}).fetchone() is None:
         raise not_found("carrier")
@@ -189,57 +140,26 @@ def _write(tx: Connection, actor: Actor, leaving: _Leaving, wanted: Dispatch) ->
         cursor.executemany(
             queries.INSERT_LINE,
             [
-                {**place, "line_no": number, "sku": leaving.lines[number]["sku"], "units": count}
+                {
+                    **place,
+                    "line_no": number,
+                    "sku": leaving.lines[number]["sku"],
+                    "units": count,
+                    "invoiced_minor": invoiced[number],
+                }
                 for number, count in sorted(leaving.units.items())
             ],
         )
 
 
-def _accepted(shipment: Row, proof: Proof) -> dict[int, int]:
-    sent = {line["line"]: line["units"] for line in shipment["lines"]}
-    if proof.accepted is None:
-        return sent
-    for number, count in proof.accepted.items():
-        if number not in sent or count > sent[number]:
-            raise ApiError(HTTPStatus.CONFLICT, f"line {number}: {sent.get(number, 0)} units were sent, not {count}")
-    return {number: proof.accepted.get(number, 0) for number in sent}
-
-
-def _ask_store(
-    tx: Connection, tenant_id: str, shipment: Row, fates: Mapping[str, Mapping[str, int]], now: datetime
-) -> None:
-    for sku, fate in sorted(fates.items()):
-        if fate[shipment["ship_to"]]:
-            arrival = refilling.Arrival(
-                site=shipment["ship_to"],
-                sku=sku,
-                units=fate[shipment["ship_to"]],
-                source="shipment",
-                source_id=shipment["shipment_id"],
-                since=shipment["dispatched_at"],
-            )
-            refilling.ask(tx, tenant_id, arrival, now)
-
-
-def _arrivals(tx: Connection, tenant_id: str, shipment_id: UUID, fates: Mapping[str, Mapping[str, int]]) -> list[Leg]:
-    """The way of units out of transit, by SKU and place, in the lots that they went in with."""
-    legs: list[Leg] = []
-    place = {"tenant_id": tenant_id, "reference": f"shipment:{shipment_id}"}
-    for sku, fate in sorted(fates.items()):
-        rows = tx.execute(moving.LOTS_OF_MOVE, {**place, "sku": sku})
-        legs += moving.spread_legs(sku, [(TRANSIT, row["lot_id"], row["units"]) for row in rows], fate)
-    return legs
-
-
-def _move(kind: MoveKind, legs: list[Leg], at: datetime, source: str, actor: Actor, *, late: bool = False) -> Move:
-    name, _, number = source.partition(":")
+def _move(legs: list[Leg], at: datetime, reference: str, actor: Actor) -> Move:
+    source, _, number = reference.partition(":")
     return Move(
-        kind=kind,
+        kind=MoveKind.ISSUE,
         happened_at=at,
         legs=legs,
-        source=name,
+        source=source,
         source_event_id=number,
-        reference=source,
+        reference=reference,
         user_id=actor.user_id,
-        late=late,
     )

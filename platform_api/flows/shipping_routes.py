@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
 
-from platform_api.flows import shipping
+from platform_api.flows import delivering, shipping
 from platform_api.flows.order_routes import actor_of
 from platform_api.kit.auth import Principal, Role, require
 from platform_api.kit.conditions import ExpectedVersion, etag
@@ -44,17 +44,18 @@ def dispatch(
     "/v1/shipments/{shipment_id}:deliver", summary="Sign for a delivery", status_code=201, response_model=Order
 )
 def deliver(shipment_id: UUID, body: ProofRequest, caller: Receiver, tx: Tx, once: OnceOnly) -> Response:
-    """Proof of delivery: what was accepted is in the store by the books, the rest is a loss on the way.
+    """Proof of delivery: accepted units are in the store by the books, refused ones go back, missing ones are a loss.
 
+    The dealer is credited at once for what was not accepted; its warehouse receives the return that is made of it.
     A shipment is signed for once, so that there is no version to name.
     """
-    if body.at > datetime.now(UTC) + shipping.FUTURE_MAX:
+    if body.at > datetime.now(UTC) + delivering.FUTURE_MAX:
         raise unprocessable("body.at", "lies in the future")
 
     def make() -> Made:
         proof = Proof(**{name: getattr(body, name) for name in ProofRequest.model_fields})
         with told():
-            order_id = shipping.deliver(tx, actor_of(caller), shipment_id, proof, datetime.now(UTC))
+            order_id = delivering.deliver(tx, actor_of(caller), shipment_id, proof, datetime.now(UTC))
         return _order(tx, caller, order_id, f"/v1/shipments/{shipment_id}")
 
     return once.answer(body, make)

@@ -88,7 +88,8 @@ class ShipmentRow(Row):
     """Units of an order's line that left; the lines of a shipment (carrier, tracking_no) stand together.
 
     The order is named by its number, or by ``org`` and ``reference`` when it was imported. ``signer`` and ``delivered``
-    tell that it has arrived, with ``accepted`` units of the line (all unless given): they may come in a later file.
+    tell that it has arrived, with ``accepted`` units of the line (all but the ``missing`` ones unless given; what is
+    neither was refused): they may come in a later file.
     """
 
     identity = ("tenant", "carrier", "tracking_no", "line")
@@ -104,6 +105,7 @@ class ShipmentRow(Row):
     signer: Annotated[str, Field(min_length=2, max_length=200)] | None = None
     delivered: AwareDatetime | None = None
     accepted: Annotated[int, Field(ge=0, le=UNITS_MAX)] | None = None
+    missing: Annotated[int, Field(ge=0, le=UNITS_MAX)] = 0
 
     @model_validator(mode="after")
     def _named(self) -> Self:
@@ -112,8 +114,10 @@ class ShipmentRow(Row):
             fault = "name the order, or its org and reference"
         elif (self.signer is None) is not (self.delivered is None):
             fault = "signer and delivered go together"
-        elif self.accepted is not None and (self.signer is None or self.accepted > self.units):
-            fault = "accepted is of the units that somebody signed for"
+        elif (self.accepted is not None or self.missing) and self.signer is None:
+            fault = "accepted and missing are of units that somebody signed for"
+        elif (self.accepted or 0) + self.missing > self.units:
+            fault = "accepted and missing are more than the units that left"
         if fault:
             raise ValueError(fault)
         return self

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Base64Bytes, BaseModel, ConfigDict, Field, 
 
 from contracts.ids import IDENTIFIER_PATTERN
 from platform_api.kit.inputs import Input, Text
+from platform_api.kit.money import MoneyText
 from platform_api.kit.times import Instant
 from platform_api.logistics.proofs import media_type_of
 from platform_api.logistics.rules import ShelfVerdict, ShipmentState
@@ -75,7 +76,8 @@ class ShipmentRequest(Input):
 class ProofRequest(BaseModel):
     """Who took it: name, time, place, units accepted by line (all unless given).
 
-    Signature and photo are JPEG or PNG, in base64.
+    ``missing`` are units by line that were not in the delivery. What is neither accepted nor missing was refused: it
+    goes back. Signature and photo are JPEG or PNG, in base64.
     """
 
     model_config = ConfigDict(
@@ -88,11 +90,28 @@ class ProofRequest(BaseModel):
     signer: Annotated[Text, StringConstraints(min_length=2)]
     at: Instant
     accepted: Annotated[dict[int, Units], Field(max_length=100)] | None = None
+    missing: Annotated[dict[int, Units], Field(max_length=100)] | None = None
     lat: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)] | None = None
     lon: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)] | None = None
     signature: Signature | None = None
     photo: Photo | None = None
     note: Text = ""
+
+
+class ShipmentLine(BaseModel):
+    """Units of a line that left. Before somebody has signed, ``accepted`` and what follows from it are unknown.
+
+    ``refused`` units go back (``/v1/returns``), ``missing`` ones were not there; ``credited`` is for both.
+    """
+
+    line: int
+    sku: str
+    units: int
+    accepted: int | None
+    refused: int | None
+    missing: int | None
+    invoiced: MoneyText
+    credited: MoneyText
 
 
 class TrackingEvent(BaseModel):
@@ -173,7 +192,18 @@ class ShipmentSummary(BaseModel):
                     "eta": "2026-01-06T10:00:00Z",
                     "delivered": None,
                     "version": 2,
-                    "lines": [{"line": 1, "sku": "tea-500", "units": 30, "accepted": None}],
+                    "lines": [
+                        {
+                            "line": 1,
+                            "sku": "tea-500",
+                            "units": 30,
+                            "accepted": None,
+                            "refused": None,
+                            "missing": None,
+                            "invoiced": {"amount": "203.40", "currency": "CNY"},
+                            "credited": {"amount": "0.00", "currency": "CNY"},
+                        }
+                    ],
                 }
             ]
         }
@@ -193,7 +223,7 @@ class ShipmentSummary(BaseModel):
     eta: datetime | None
     delivered: datetime | None
     version: int
-    lines: list[dict[str, Any]]
+    lines: list[ShipmentLine]
 
 
 class Shipment(ShipmentSummary):

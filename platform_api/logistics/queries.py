@@ -19,10 +19,13 @@ KEY_OF = "SELECT auth_carrier(%(tenant_id)s, %(carrier)s) AS secret"
 _SHIPMENT = """
 SELECT s.shipment_id, s.order_id, s.org_id, s.ship_from, s.ship_to, s.carrier_id, s.tracking_no, s.state,
        s.shelf_verdict, s.shelf_seen, s.dispatched_at, s.eta, s.delivered_at, s.version,
+       o.currency,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('line', l.line_no, 'sku', l.sku, 'units', l.units,
-                                                     'accepted', l.accepted) ORDER BY l.line_no), '[]')
+                                                     'accepted', l.accepted, 'missing', l.missing,
+                                                     'invoiced_minor', l.invoiced_minor,
+                                                     'credited_minor', l.credited_minor) ORDER BY l.line_no), '[]')
         FROM shipment_line l WHERE l.tenant_id = s.tenant_id AND l.shipment_id = s.shipment_id) AS lines
-FROM shipment s
+FROM shipment s JOIN sales_order o USING (tenant_id, order_id)
 WHERE s.tenant_id = %(tenant_id)s AND (%(orgs)s::text[] IS NULL OR s.org_id = ANY(%(orgs)s))
 """
 
@@ -57,8 +60,8 @@ ON CONFLICT (tenant_id, carrier_id, tracking_no) DO NOTHING
 """
 
 INSERT_LINE = """
-INSERT INTO shipment_line (tenant_id, shipment_id, line_no, sku, units)
-VALUES (%(tenant_id)s, %(shipment_id)s, %(line_no)s, %(sku)s, %(units)s)
+INSERT INTO shipment_line (tenant_id, shipment_id, line_no, sku, units, invoiced_minor)
+VALUES (%(tenant_id)s, %(shipment_id)s, %(line_no)s, %(sku)s, %(units)s, %(invoiced_minor)s)
 """
 
 INSERT_EVENT = """
@@ -95,7 +98,7 @@ VALUES (%(tenant_id)s, %(shipment_id)s, %(signer)s, %(at)s, %(lat)s, %(lon)s, %(
 """
 
 ACCEPT = """
-UPDATE shipment_line SET accepted = %(accepted)s
+UPDATE shipment_line SET accepted = %(accepted)s, missing = %(missing)s, credited_minor = %(credited_minor)s
 WHERE tenant_id = %(tenant_id)s AND shipment_id = %(shipment_id)s AND line_no = %(line_no)s
 """
 
@@ -107,6 +110,14 @@ WHERE tenant_id = %(tenant_id)s AND shipment_id = %(shipment_id)s
 UNDELIVERED = """
 SELECT count(*) AS n FROM shipment
 WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s AND state <> 'delivered'
+"""
+
+# What is invoiced of an order, by line, for units that nobody has signed for.
+INVOICED_ON_THE_WAY = """
+SELECT l.line_no, sum(l.invoiced_minor)::bigint AS minor
+FROM shipment s JOIN shipment_line l USING (tenant_id, shipment_id)
+WHERE s.tenant_id = %(tenant_id)s AND s.order_id = %(order_id)s AND s.state <> 'delivered'
+GROUP BY l.line_no
 """
 
 # What the shelves of the store saw of the units (replenishment's tasks); NULL where no slot counts the SKU, or where

@@ -13,6 +13,7 @@ from platform_api.kit.auth import Caller, Head, Principal
 from platform_api.kit.conditions import etag
 from platform_api.kit.db import Connection, Tx, enter_tenant
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found, unprocessable
+from platform_api.kit.money import MoneyText
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.signatures import is_signed, new_secret
 from platform_api.logistics import queries, service
@@ -23,6 +24,7 @@ from platform_api.logistics.models import (
     NewCarrier,
     Proof,
     Shipment,
+    ShipmentLine,
     ShipmentSummary,
     TrackingEvent,
 )
@@ -167,7 +169,7 @@ def take_event(
 
 
 def _shipment(row: Row) -> dict[str, Any]:
-    same = ("ship_from", "ship_to", "tracking_no", "state", "shelf_verdict", "shelf_seen", "eta", "version", "lines")
+    same = ("ship_from", "ship_to", "tracking_no", "state", "shelf_verdict", "shelf_seen", "eta", "version")
     return {
         "id": row["shipment_id"],
         "order": row["order_id"],
@@ -175,5 +177,20 @@ def _shipment(row: Row) -> dict[str, Any]:
         "carrier": row["carrier_id"],
         "dispatched": row["dispatched_at"],
         "delivered": row["delivered_at"],
+        "lines": [_line(line, row["currency"]) for line in row["lines"]],
         **{name: row[name] for name in same},
     }
+
+
+def _line(line: Row, currency: str) -> ShipmentLine:
+    known = line["accepted"] is not None
+    return ShipmentLine(
+        line=line["line"],
+        sku=line["sku"],
+        units=line["units"],
+        accepted=line["accepted"],
+        refused=line["units"] - line["accepted"] - line["missing"] if known else None,
+        missing=line["missing"] if known else None,
+        invoiced=MoneyText.of(line["invoiced_minor"], currency),
+        credited=MoneyText.of(line["credited_minor"], currency),
+    )

@@ -89,7 +89,10 @@ class DiscountsRequest(Input):
 
 
 class OrderLine(BaseModel):
-    """A line: its price with the explanation, what is added and taken, and how far its units are."""
+    """A line: its price with the explanation, what is added and taken, and how far its units are.
+
+    ``refused`` units were not taken at the door and go back, ``missing`` ones never came; both are credited.
+    """
 
     line: int
     sku: str
@@ -103,8 +106,12 @@ class OrderLine(BaseModel):
     reserved: int
     shipped: int
     delivered: int
+    refused: int
+    missing: int
     returned: int
     back_ordered: int
+    invoiced: MoneyText
+    credited: MoneyText
 
 
 class OrderEvent(BaseModel):
@@ -234,8 +241,12 @@ def line_of(row: Mapping[str, Any], currency: str) -> OrderLine:
         reserved=row["reserved_units"],
         shipped=row["shipped_units"],
         delivered=row["delivered_units"],
+        refused=row["refused_units"],
+        missing=row["missing_units"],
         returned=row["returned_units"],
         back_ordered=row["units"] - row["reserved_units"] - row["shipped_units"],
+        invoiced=MoneyText.of(row["invoiced_minor"], currency),
+        credited=MoneyText.of(row["credited_minor"], currency),
         **{name: row[name] for name in ("sku", "uom", "packs", "units", "explanation")},
     )
 

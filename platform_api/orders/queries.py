@@ -24,8 +24,8 @@ ORDER_FOR_UPDATE = f"{ORDER} FOR UPDATE"
 
 LINES = """
 SELECT l.line_no, l.sku, l.uom, l.factor, l.packs, l.units, l.unit_price_minor, l.net_minor, l.tax_basis_points,
-       l.explanation, l.reserved_units, l.shipped_units, l.delivered_units, l.returned_units, l.invoiced_minor,
-       l.credited_minor,
+       l.explanation, l.reserved_units, l.shipped_units, l.delivered_units, l.returned_units, l.refused_units,
+       l.missing_units, l.invoiced_minor, l.credited_minor,
        coalesce((SELECT jsonb_agg(jsonb_build_object('kind', a.kind, 'amount_minor', a.amount_minor,
                                                      'explanation', a.explanation) ORDER BY a.kind)
                  FROM order_adjustment a
@@ -122,6 +122,7 @@ CHANGE_LINE = """
 UPDATE order_line
 SET reserved_units = reserved_units + %(reserved)s, shipped_units = shipped_units + %(shipped)s,
     delivered_units = delivered_units + %(delivered)s, returned_units = returned_units + %(returned)s,
+    refused_units = refused_units + %(refused)s, missing_units = missing_units + %(missing)s,
     invoiced_minor = invoiced_minor + %(invoiced)s, credited_minor = credited_minor + %(credited)s
 WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s AND line_no = %(line_no)s
 """

@@ -59,7 +59,10 @@ class ReturnLine(BaseModel):
 
 
 class Return(BaseModel):
-    """Goods of an order that come back, and what is credited for them."""
+    """Goods of an order that come back, and what is credited for them.
+
+    ``shipment`` names the delivery at which they were refused: that one credited them, so nothing is here.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -68,6 +71,7 @@ class Return(BaseModel):
                     "id": "018f3b1e-0000-7000-8000-000000000009",
                     "order": "018f3b1e-0000-7000-8000-000000000006",
                     "org": "dealer-east",
+                    "shipment": None,
                     "state": "received",
                     "reason": "crushed cartons",
                     "decision": "",
@@ -93,6 +97,7 @@ class Return(BaseModel):
     id: UUID
     order: UUID
     org: str
+    shipment: UUID | None
     state: ReturnState
     reason: str
     decision: str
@@ -110,6 +115,7 @@ def return_of(row: Mapping[str, Any]) -> Return:
         id=row["return_id"],
         order=row["order_id"],
         org=row["org_id"],
+        shipment=row["shipment_id"],
         created=row["created_at"],
         updated=row["updated_at"],
         credited=MoneyText.of(sum(line["credited_minor"] for line in row["lines"]), currency),

@@ -1,8 +1,8 @@
 """SQL of returns. Every statement carries tenant_id; row security holds beneath it."""
 
 _RETURN = """
-SELECT r.return_id, r.order_id, r.org_id, r.state, r.reason, r.decision, r.created_at, r.updated_at, r.version,
-       o.currency,
+SELECT r.return_id, r.order_id, r.org_id, r.shipment_id, r.state, r.reason, r.decision, r.created_at, r.updated_at,
+       r.version, o.currency,
        coalesce((SELECT jsonb_agg(jsonb_build_object('line_no', l.line_no, 'sku', l.sku, 'units', l.units,
                                             'restocked', l.restocked, 'written_off', l.written_off,
                                             'credited_minor', l.credited_minor) ORDER BY l.line_no)
@@ -22,17 +22,18 @@ RETURN = f"{_RETURN} AND r.return_id = %(return_id)s"
 
 LOCK_RETURN = f"{RETURN} FOR UPDATE OF r"
 
-# Units by line of an order that other returns will bring back.
+# Units by line of an order that other returns will bring back, of those that were delivered.
 UNDER_WAY = """
 SELECT l.line_no, sum(l.units)::int AS units
 FROM order_return r JOIN order_return_line l USING (tenant_id, return_id)
 WHERE r.tenant_id = %(tenant_id)s AND r.order_id = %(order_id)s AND r.state IN ('requested', 'approved')
+  AND r.shipment_id IS NULL
 GROUP BY l.line_no
 """
 
 INSERT_RETURN = """
-INSERT INTO order_return (tenant_id, return_id, order_id, org_id, reason, requested_by)
-VALUES (%(tenant_id)s, %(return_id)s, %(order_id)s, %(org_id)s, %(reason)s, %(user_id)s)
+INSERT INTO order_return (tenant_id, return_id, order_id, org_id, shipment_id, state, reason, requested_by)
+VALUES (%(tenant_id)s, %(return_id)s, %(order_id)s, %(org_id)s, %(shipment_id)s, %(state)s, %(reason)s, %(user_id)s)
 """
 
 INSERT_LINE = """

@@ -157,8 +157,12 @@ def note(tx: Connection, actor: Actor, order: Row, action: str, reason: str) -> 
 
 
 def change_line(tx: Connection, tenant_id: str, order_id: UUID, line_no: int, **changes: int) -> None:
-    """Add to what is reserved, shipped, delivered, returned (units), invoiced or credited (minor units) of a line."""
-    none = dict.fromkeys(("reserved", "shipped", "delivered", "returned", "invoiced", "credited"), 0)
+    """Add to a line: ``reserved``, ``shipped``, ``delivered``, ``refused``, ``missing`` or ``returned`` units.
+
+    ``invoiced`` and ``credited`` are in minor units.
+    """
+    units = ("reserved", "shipped", "delivered", "refused", "missing", "returned")
+    none = dict.fromkeys((*units, "invoiced", "credited"), 0)
     place = {"tenant_id": tenant_id, "order_id": order_id, "line_no": line_no}
     tx.execute(queries.CHANGE_LINE, {**place, **none, **changes})
 

@@ -124,3 +124,12 @@ def invoice_part(gross_minor: int, units: int, invoiced_minor: int, shipped_unit
     """
     assert 0 <= shipped_units <= units
     return portion(gross_minor, shipped_units, units) - invoiced_minor
+
+
+def credit_part(owed_minor: int, units: int, back_units: int) -> int:
+    """What to credit of what is owed for ``units``, of which ``back_units`` were not accepted or came back.
+
+    Never more than is owed, and all of it for the last unit: parts of one amount sum to it, whatever the steps.
+    """
+    assert 0 <= back_units <= units
+    return portion(owed_minor, back_units, units) if back_units else 0

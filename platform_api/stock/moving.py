@@ -74,3 +74,11 @@ SELECT e.lot_id, sum(e.units)::int AS units FROM stock_entry e JOIN stock_move m
 WHERE e.tenant_id = %(tenant_id)s AND m.reference = %(reference)s AND e.sku = %(sku)s AND e.units > 0
 GROUP BY e.lot_id ORDER BY e.lot_id NULLS LAST
 """
+
+# What of the units that some moves brought to a place others have not taken from it, by lot.
+LOTS_LEFT = """
+SELECT e.lot_id, sum(e.units)::int AS units FROM stock_entry e JOIN stock_move m USING (tenant_id, move_id)
+WHERE e.tenant_id = %(tenant_id)s AND m.reference = ANY(%(references)s) AND e.location_id = %(location)s
+  AND e.sku = %(sku)s
+GROUP BY e.lot_id HAVING sum(e.units) > 0 ORDER BY e.lot_id NULLS LAST
+"""

@@ -11,7 +11,7 @@ from deploy.demo.channel import queries
 from deploy.demo.channel.pictures import signature
 from platform_api.catalogue.pricing import Wanted
 from platform_api.finance import service as finance
-from platform_api.flows import confirming, ordering, returning, shipping
+from platform_api.flows import confirming, delivering, ordering, returning, shipping
 from platform_api.kit.db import Connection
 from platform_api.logistics import queries as logistics
 from platform_api.logistics.proofs import Proof
@@ -110,7 +110,7 @@ class Desk:
         accepted = {line["line"]: short.get(line["line"], line["units"]) for line in lines}
         note = "破损三件 three units were crushed" if short else ""
         proof = Proof(signer=signer[1], at=when, accepted=accepted, signature=SIGNATURE, note=note)
-        shipping.deliver(self.tx, self.actor(signer[0]), shipment_id, proof, when)
+        delivering.deliver(self.tx, self.actor(signer[0]), shipment_id, proof, when)
 
     def drive(self, when: datetime) -> None:
         """Let vans tell where they are, and what they delivered be judged."""
