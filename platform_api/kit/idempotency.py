@@ -2,16 +2,20 @@
 
 One key runs at a time: the others that come meanwhile are told so (409) and may try again. The answer is written in the
 transaction of the work itself, so that a crash leaves both or none; what failed leaves nothing, and may be repeated.
+Bodies are compared as they came, secrets in them too, by a hash that only the platform's own secret can make: what is
+kept tells nobody whether they guessed a password.
 """
 
+import hmac
+import json
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Request, Response
 from psycopg.types.json import Jsonb
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
+from pydantic_core import to_jsonable_python
 
 from platform_api.kit.auth import Caller, Principal
 from platform_api.kit.db import Connection, Tx
@@ -43,8 +47,9 @@ Made = tuple[BaseModel, Mapping[str, str]]
 class Once:
     """Runs the work of a request at most once a key of its caller."""
 
-    def __init__(self, tx: Connection, caller: Principal, request: str, key: str) -> None:
+    def __init__(self, tx: Connection, caller: Principal, request: str, key: str, secret: str) -> None:
         self._request = request
+        self._secret = secret
         self._tx = tx
         self._of: dict[str, Any] = {"tenant_id": caller.tenant_id, "user_id": caller.user_id, "key": key}
 
@@ -61,7 +66,7 @@ class Once:
         if not lock["locked"]:
             detail = "a request with this Idempotency-Key is being worked on"
             raise ApiError(HTTPStatus.CONFLICT, detail, headers={"Retry-After": "1"})
-        body_sha256 = sha256(b"" if body is None else body.model_dump_json().encode()).digest()
+        body_sha256 = _digest(body, self._secret)
         known = self._tx.execute(KNOWN, self._of).fetchone()
         if known is not None:
             if known["request"] != self._request or bytes(known["body_sha256"]) != body_sha256:
@@ -83,6 +88,18 @@ class Once:
         return _response(int(status), headers, text, replayed=False)
 
 
+def _digest(body: BaseModel | None, secret: str) -> bytes:
+    """HMAC-SHA256 of a body with its secrets unmasked."""
+    told = "" if body is None else json.dumps(body.model_dump(), default=_unmasked)
+    return hmac.digest(f"idempotency:{secret}".encode(), told.encode(), "sha256")
+
+
+def _unmasked(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return to_jsonable_python(value, bytes_mode="base64")
+
+
 def _response(status: int, headers: Mapping[str, str], body: str, *, replayed: bool) -> Response:
     told = {**headers, "Idempotency-Replayed": "true"} if replayed else dict(headers)
     return Response(body, status_code=status, headers=told, media_type="application/json")
@@ -100,7 +117,7 @@ async def once_only(
     """What the header ``Idempotency-Key`` asks for. Raises ApiError (400) without it."""
     if not key:
         raise ApiError(HTTPStatus.BAD_REQUEST, "send an Idempotency-Key: any text of yours, new for each new thing")
-    return Once(tx, caller, f"{request.method} {request.url.path}", key)
+    return Once(tx, caller, f"{request.method} {request.url.path}", key, request.app.state.secret)
 
 
 OnceOnly = Annotated[Once, Depends(once_only, scope="function")]

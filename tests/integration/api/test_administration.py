@@ -39,6 +39,10 @@ def test_a_creating_request_names_a_key_and_a_key_names_one_request(hq: TestClie
     assert hq.post("/v1/orgs", json=NORTH, headers=key("a")).status_code == 201
     other = hq.post("/v1/orgs", json={**NORTH, "id": "south"}, headers=key("a"))
     assert (other.status_code, other.json()["errors"][0]["where"]) == (422, "header.Idempotency-Key")
+    assert hq.post("/v1/users", json=PERSON, headers=key("b")).status_code == 201
+    assert "Idempotency-Replayed" in hq.post("/v1/users", json=PERSON, headers=key("b")).headers
+    guessed = hq.post("/v1/users", json={**PERSON, "password": PASSWORD[::-1]}, headers=key("b"))
+    assert (guessed.status_code, guessed.json()["errors"][0]["where"]) == (422, "header.Idempotency-Key")
 
 
 def test_a_request_that_failed_may_be_repeated_with_its_key(hq: TestClient) -> None:
