@@ -46,6 +46,11 @@ LOTS: Final = """
     FROM ledger l FULL JOIN stock_lot s USING (tenant_id, location_id, sku, lot_id)
     WHERE coalesce(l.units, 0) <> coalesce(s.units, 0) ORDER BY 1, 2, 3, 4
 """
+TOO_MANY_IN_LOTS: Final = """
+    SELECT tenant_id, location_id, sku, sum(s.units), coalesce(b.on_hand, 0)
+    FROM stock_lot s LEFT JOIN stock_balance b USING (tenant_id, location_id, sku)
+    GROUP BY 1, 2, 3, b.on_hand HAVING sum(s.units) > greatest(coalesce(b.on_hand, 0), 0) ORDER BY 1, 2, 3
+"""
 RESERVED: Final = """
     WITH held AS (
         SELECT tenant_id, location_id, sku, sum(units) AS units FROM reservation WHERE state = 'held' GROUP BY 1, 2, 3
@@ -159,6 +164,8 @@ def prove_stock(snapshot: Connection) -> Iterator[Broken]:
         )
     for tenant, place, sku, lot, units, kept in snapshot.execute(LOTS):
         yield Broken("I3", f"{tenant}/{place}/{sku}", f"moves of lot {lot} sum to {units}, kept are {kept}")
+    for tenant, place, sku, units, on_hand in snapshot.execute(TOO_MANY_IN_LOTS):
+        yield Broken("I3", f"{tenant}/{place}/{sku}", f"lots hold {units} units, on hand are {on_hand}")
     for tenant, place, sku, held, reserved in snapshot.execute(RESERVED):
         yield Broken("I3", f"{tenant}/{place}/{sku}", f"{held} units are held by reservations, {reserved} are counted")
 

@@ -23,6 +23,8 @@ ROUNDS_MAX = 20
 
 IMPORT_LIFE: Final = timedelta(days=7)
 """For so long an uploaded file waits to be committed."""
+IMPORTS_KEPT: Final = timedelta(days=90)
+"""For so long it is told what became of a file; what it brought stays."""
 
 
 def book_stock(connection: psycopg.Connection[Any], now: datetime) -> int:
@@ -86,8 +88,9 @@ def deliver_webhooks(connection: psycopg.Connection[Any], now: datetime, sending
 
 
 def forget_events(connection: psycopg.Connection[Any], now: datetime) -> int:
-    """Forget what can no longer be replayed, and files that nobody committed; returns how many events."""
+    """Forget what can no longer be replayed, files that nobody committed, and old ones; returns how many events."""
     connection.execute(batch_queries.FORGET, {"before": now - IMPORT_LIFE})
+    connection.execute(batch_queries.DELETE_OLD, {"before": now - IMPORTS_KEPT})
     return delivering.forget(_dicts(connection), now)
 
 

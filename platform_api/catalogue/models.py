@@ -9,6 +9,7 @@ from platform_api.catalogue.pricing import UNIT, Level
 from platform_api.kit.gtin import has_check_digit
 from platform_api.kit.inputs import Input
 from platform_api.kit.money import AMOUNT_MAX_MINOR, BASIS_POINTS, Currency, MoneyText
+from platform_api.kit.names import SKU_PATTERN
 from platform_api.kit.times import Instant
 
 UNITS_MAX = 100_000
@@ -16,7 +17,7 @@ PACKS_MAX = 20
 ITEMS_MAX = 500
 
 Named = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
-Sku = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00/?#%:]+$")]
+Sku = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=SKU_PATTERN)]
 Uom = Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
 Gtin = Annotated[str, StringConstraints(pattern=r"^(\d{8}|\d{12,14})?$")]
 ListId = Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]

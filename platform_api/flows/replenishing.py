@@ -65,7 +65,7 @@ def fulfil_proposals(tx: Connection, now: datetime, planner: Planner) -> int:
 
 
 def close_proposals(tx: Connection, now: datetime) -> int:
-    """End cycles whose refill is over, and those whose order was cancelled; how many ended."""
+    """End cycles whose refill is over, or is nobody's to see, and those whose order was cancelled; how many ended."""
     ended = 0
     with tx.transaction():
         for row in tx.execute(queries.WAITING).fetchall():
@@ -77,7 +77,8 @@ def close_proposals(tx: Connection, now: datetime) -> int:
 def _ended(row: Row) -> ProposalState:
     if row["order_state"] == "cancelled" or row["refill_state"] == RefillState.CANCELLED:
         return ProposalState.REJECTED
-    return ProposalState.RECEIVED if row["refill_state"] == RefillState.DONE else ProposalState.EXPIRED
+    unseen = row["refill_state"] is None  # received by the move that brought it
+    return ProposalState.RECEIVED if unseen or row["refill_state"] == RefillState.DONE else ProposalState.EXPIRED
 
 
 def settle_order(tx: Connection, tenant_id: str, order_id: UUID, state: ProposalState, now: datetime) -> None:

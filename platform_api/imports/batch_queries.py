@@ -55,3 +55,5 @@ WHERE tenant_id = %(tenant_id)s AND content IS NOT NULL AND import_id < (
 
 # For the worker, of all tenants: a file that nobody committed is checked anew when somebody wants to.
 FORGET = "UPDATE import_batch SET content = NULL WHERE content IS NOT NULL AND created_at < %(before)s"
+
+DELETE_OLD = "DELETE FROM import_batch WHERE created_at < %(before)s"

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from contracts.ids import CHANNEL_PATTERN, IDENTIFIER_PATTERN
 from platform_api.kit.gtin import has_check_digit
+from platform_api.kit.names import check_org, check_sku
 
 UNITS_MAX: Final = 100_000
 LINE_MAX: Final = 1_000_000
@@ -69,7 +70,7 @@ class OrgRow(Row):
 
     identity = ("tenant", "org")
 
-    org: OrgId
+    org: Annotated[OrgId, AfterValidator(check_org)]
     parent: OrgId | None = None
     kind: Literal["brand", "region", "dealer", "store"]
     name: Annotated[Name, Field(min_length=1)]
@@ -114,7 +115,7 @@ class SkuRow(Row):
 
     identity = ("tenant", "sku")
 
-    sku: Sku
+    sku: Annotated[Sku, AfterValidator(check_sku)]
     name_zh: Name = ""
     name_en: Name = ""
     gtin: Annotated[str, Field(pattern=r"^(\d{8}|\d{12,14})?$")] = ""

@@ -98,14 +98,17 @@ WHERE tenant_id = %(tenant_id)s AND proposal_id = %(proposal_id)s
   AND state IN ('open', 'approved', 'ordered')
 """
 
-# Proposals that wait for the shelves: what these saw of their tasks (refill_queries.py).
+# Proposals that wait for the shelves: what these saw of their tasks (refill_queries.py). Units that were moved where no
+# shelf holds the SKU are there by the books, and no task will ever speak of them.
 WAITING = """
 SELECT p.tenant_id, p.proposal_id, p.site_id, f.order_id, o.state AS order_state, r.state AS refill_state
 FROM proposal p
 JOIN proposal_flow f USING (tenant_id, proposal_id)
 LEFT JOIN refill_task r ON r.tenant_id = p.tenant_id AND r.source = 'proposal' AND r.source_id = p.proposal_id
 LEFT JOIN sales_order o ON o.tenant_id = f.tenant_id AND o.order_id = f.order_id
-WHERE p.state = 'ordered' AND (r.state <> 'open' OR o.state = 'cancelled')
+WHERE p.state = 'ordered'
+  AND (r.state <> 'open' OR o.state = 'cancelled'
+       OR (r.refill_id IS NULL AND f.outcome IN ('transfer', 'backroom')))
 ORDER BY p.tenant_id, p.proposal_id
 FOR UPDATE OF p SKIP LOCKED
 """

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from contracts.frames import EventKind
+from platform_api.stock import moving
 from platform_api.stock import observing_queries as queries
 from platform_api.stock.ledger import Connection, Move, StockError, hold, post
 from platform_api.stock.rules import ADJUST, DEPLETING, MoveKind, event_legs, shelf_of
@@ -84,7 +85,7 @@ def _book(connection: Connection, row: Row, now: datetime) -> None:
         Move(
             kind=move_kind,
             happened_at=row["time"],
-            legs=legs,
+            legs=moving.fefo_legs(connection, tenant_id, legs, places),
             source="shelf",
             source_event_id=f"{row['gateway_id']}/{row['event_id']}",
             reason=f"{unbooked} units that {row['site_id']} has not got by its books" if unbooked else "",

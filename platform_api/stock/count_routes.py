@@ -23,8 +23,9 @@ from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.keys import new_key
 from platform_api.kit.paging import Listing, Paging
 from platform_api.stock import counting_queries as queries
+from platform_api.stock import moving
 from platform_api.stock import queries as stock_queries
-from platform_api.stock.ledger import Move, post
+from platform_api.stock.ledger import Move, hold, post
 from platform_api.stock.models import Count, Counted, CountRequest, Period, PeriodRequest, ReconCase
 from platform_api.stock.parameters import Controller, Mover, require_place, require_skus, told
 from platform_api.stock.rules import ADJUST, PHYSICAL, MoveKind
@@ -175,10 +176,11 @@ def _book(tx: Connection, caller: Principal, count_id: UUID, row: Row, lines: li
             at, sku = row["location_id"], line["sku"]
             legs += [Leg(at, sku, difference), Leg(ADJUST, sku, -difference)]
     if legs:
+        balances = hold(tx, caller.tenant_id, [(leg.location, leg.sku) for leg in legs])
         move = Move(
             kind=MoveKind.COUNT,
             happened_at=row["counted_at"],
-            legs=legs,
+            legs=moving.fefo_legs(tx, caller.tenant_id, legs, balances),
             source="count",
             source_event_id=str(count_id),
             reason="; ".join(f"{line['sku']}: {line['reason']}" for line in lines if line["reason"])[:500],

@@ -1,13 +1,14 @@
 """Moves that other parts of the API make: from place to place with their lots, and posted for sure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
 from platform_api.stock.ledger import Balance, Connection, Move, NotEnoughError, hold, lots_at, post
+from platform_api.stock.lots import Shelved, keep_lots, with_lots
 from platform_api.stock.rules import LotStock, pick_lots
-from platform_api.stock.valuing import Leg
+from platform_api.stock.valuing import Leg, Place
 
 
 def post_new(tx: Connection, tenant_id: str, move: Move, now: datetime) -> UUID:
@@ -33,14 +34,16 @@ def transfer_legs(tx: Connection, tenant_id: str, route: Route, units: dict[str,
     """
     balances = hold(tx, tenant_id, [(place, sku) for sku in units for place in (route.source, route.target)])
     lots = lots_at(tx, tenant_id, route.source, units)
-    legs = []
+    legs: list[Leg] = []
     for sku, wanted in sorted(units.items()):
         picked = pick_lots(lots[sku], wanted, route.today or date.min)
         source = balances.get((route.source, sku))
         if source is not None and not source.unbounded:
             _require_fresh(route.source, sku, picked, lots[sku], source)
-        for lot_id, taken in picked:
-            legs += [Leg(route.source, sku, -taken, lot_id), Leg(route.target, sku, taken, lot_id)]
+        target = balances.get((route.target, sku))
+        came = keep_lots(picked, 0 if target is None else target.on_hand)
+        legs += [Leg(route.source, sku, -taken, lot_id) for lot_id, taken in picked]
+        legs += [Leg(route.target, sku, taken, lot_id) for lot_id, taken in came]
     return legs
 
 
@@ -52,6 +55,20 @@ def _require_fresh(
     in_lots = sum(lot.units for lot in lots)
     if lotless > max(0, balance.on_hand - in_lots) and in_lots:
         raise NotEnoughError(f"{place} has not so many units of {sku} that have not expired")
+
+
+def fefo_legs(tx: Connection, tenant_id: str, legs: Sequence[Leg], balances: Mapping[Place, Balance]) -> list[Leg]:
+    """Legs that name no lot, with the lots that go first at the places that lose units.
+
+    ``balances`` are those of the places, which are locked.
+    """
+    known = {
+        (location, sku): lots
+        for location in {leg.location for leg in legs if (leg.location, leg.sku) in balances}
+        for sku, lots in lots_at(tx, tenant_id, location, {leg.sku for leg in legs}).items()
+    }
+    places = {place: Shelved(one.on_hand, known[place]) for place, one in balances.items() if place in known}
+    return with_lots(legs, places)
 
 
 def spread_legs(sku: str, parts: Iterable[tuple[str, UUID | None, int]], targets: Mapping[str, int]) -> list[Leg]:

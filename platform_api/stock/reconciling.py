@@ -10,9 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from platform_api.kit.keys import new_key
-from platform_api.stock import counting_queries
+from platform_api.stock import counting_queries, moving
 from platform_api.stock import observing_queries as queries
-from platform_api.stock.ledger import Connection, Move, StockError, post
+from platform_api.stock.ledger import Connection, Move, StockError, hold, post
 from platform_api.stock.rules import ADJUST, SETTLED_AFTER, MoveKind, Verdict, judge, shelf_of
 from platform_api.stock.valuing import Leg
 
@@ -78,10 +78,13 @@ def _settle(connection: Connection, row: Row, now: datetime) -> Verdict:
 
 
 def _correct(connection: Connection, values: Row, difference: int, now: datetime) -> bool:
+    place = (values["location"], values["sku"])
+    legs = [Leg(*place, difference), Leg(ADJUST, values["sku"], -difference)]
+    balances = hold(connection, values["tenant_id"], [place])
     move = Move(
         kind=MoveKind.RECONCILE,
         happened_at=values["as_of"],
-        legs=[Leg(values["location"], values["sku"], difference), Leg(ADJUST, values["sku"], -difference)],
+        legs=moving.fefo_legs(connection, values["tenant_id"], legs, balances),
         source="reconcile",
         source_event_id=str(values["case_id"]),
         reason=f"the shelf showed {values['observed']}, booked were {values['booked']}, in {values['windows']} windows",

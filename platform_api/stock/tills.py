@@ -1,6 +1,7 @@
 """Books what tills sold, where their word counts: each line of a receipt becomes a move once. For the worker.
 
-A SKU that the store's shelves count leaves its shelf; one that no shelf counts leaves the store as a whole.
+A SKU that the store's shelves count leaves its shelf; one that no shelf counts leaves the store as a whole. Lots that
+expire first go first.
 """
 
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Final
 
+from platform_api.stock import moving
 from platform_api.stock import till_queries as queries
 from platform_api.stock.ledger import Connection, Move, StockError, hold, post
 from platform_api.stock.rules import MoveKind, shelf_of, till_legs
@@ -61,7 +63,7 @@ def _book(connection: Connection, row: Row, now: datetime) -> None:
         Move(
             kind=MoveKind.SALE if row["units"] > 0 else MoveKind.PUT_BACK,
             happened_at=row["sold_at"],
-            legs=legs,
+            legs=moving.fefo_legs(connection, row["tenant_id"], legs, {place: balance}),
             source=POS,
             source_event_id=f"{row['site_id']}/{row['receipt']}/{row['line']}",
             reason=f"{unbooked} units that {place[0]} has not got by its books" if unbooked else "",

@@ -8,10 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from platform_api.kit.auth import Role, Scope
 from platform_api.kit.inputs import Input
+from platform_api.kit.names import ORG_PATTERN
 from platform_api.kit.times import Instant
 from platform_api.tenancy.rules import LOGIN_PATTERN, PASSWORD_MAX_CHARS, PASSWORD_MIN_CHARS
 
-OrgId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+OrgId = Annotated[str, StringConstraints(pattern=ORG_PATTERN)]
 OrgKind = Literal["brand", "region", "dealer", "store"]
 Shown = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 Segment = Annotated[str, StringConstraints(max_length=64, pattern=r"^[^\x00]*$")]

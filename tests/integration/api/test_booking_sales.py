@@ -1,14 +1,17 @@
 """Sales of tills in the books: once, where their word counts, and compared with what the shelf shows."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import psycopg
 from fastapi.testclient import TestClient
 
+from deploy.verify import verify
 from platform_api import jobs
-from platform_api.stock.rules import SETTLED_AFTER
+from platform_api.stock.ledger import Move, keep_lot, post
+from platform_api.stock.rules import SETTLED_AFTER, MoveKind
+from platform_api.stock.valuing import Leg
 from tests.integration.api.conftest import bearer
 from tests.integration.api.test_stock_ledger import balance, connect, holds, receive
 from tests.integration.api.world import World, add_event
@@ -157,3 +160,37 @@ def test_only_operations_say_whose_word_counts_and_the_newest_word_is_listed(ops
         assert ops.put(path, json={"source": source}).json()["source"] == source
     (one,) = ops.get("/v1/depletion-sources", headers=bearer(world, "dealer@acme")).json()["items"]
     assert (one["site"], one["sku"], one["source"]) == ("east-1", "tea", "pos")
+
+
+def test_sales_and_shelf_moves_take_the_lots_that_expire_first(ops: TestClient, world: World) -> None:
+    let_tills_speak(ops, world)
+    book(world)
+    with connect(world) as tx:
+        tx.execute("UPDATE stock_opening SET counted_at = '2020-01-01Z'")
+        for code, units, day in (("late", 6, 20), ("soon", 4, 10)):
+            lot = keep_lot(tx, "acme", "tea", code, date(2090, 1, day))
+            legs = [Leg("east-1", "tea", units, lot), Leg(".supplier", "tea", -units)]
+            move = Move(
+                kind=MoveKind.RECEIPT, happened_at=datetime.now(UTC), legs=legs, source="t", source_event_id=code
+            )
+            post(tx, "acme", move, datetime.now(UTC))
+        add_event(tx, "acme", "east-1", "z-refill", 5, 18)
+    book(world)
+    assert lots(world) == {("east-1", "late"): 5, ("east-1.shelf", "soon"): 4, ("east-1.shelf", "late"): 1}
+    tell(ops, 3)
+    book(world)
+    assert lots(world) == {("east-1", "late"): 5, ("east-1.shelf", "soon"): 1, ("east-1.shelf", "late"): 1}
+    holds(world)
+    with psycopg.connect(world.dsn) as owner:
+        owner.execute("UPDATE stock_balance SET on_hand = 4 WHERE location_id = 'east-1'")
+    told = [one.what for one in verify(world.dsn).broken]
+    assert "lots hold 5 units, on hand are 4" in told
+
+
+def lots(world: World) -> dict[tuple[str, str], int]:
+    with psycopg.connect(world.dsn) as owner:
+        rows = owner.execute(
+            """SELECT s.location_id, o.code, s.units FROM stock_lot s JOIN lot o USING (tenant_id, lot_id)
+               WHERE s.units > 0"""
+        ).fetchall()
+    return {(place, code): units for place, code, units in rows}

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Final, cast
 from uuid import uuid4
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
+from platform_api import jobs
 from platform_api.exports.files import Format
 from platform_api.exports.queries import SOURCES
 from platform_api.imports.kinds import columns
@@ -137,6 +139,19 @@ def test_only_the_newest_files_wait_to_be_committed(hq: TestClient, monkeypatch:
     staged = [upload(hq, Kind.SKUS, SKUS + f"s{number},S,1,1\n") for number in range(3)]
     answers = [hq.post(f"/v1/imports/{one['id']}:commit").status_code for one in staged]
     assert answers == [409, 200, 200]
+
+
+def test_what_became_of_a_file_is_told_for_ninety_days(hq: TestClient, world: World) -> None:
+    old, young = (upload(hq, Kind.SKUS, SKUS + f"s{number},S,1,1\n")["id"] for number in range(2))
+    assert hq.post(f"/v1/imports/{old}:commit").status_code == 200
+    with psycopg.connect(world.dsn, autocommit=True) as owner:
+        owner.execute("UPDATE import_batch SET created_at = now() - interval '89 days'")
+        jobs.forget_events(owner, datetime.now(UTC))
+        assert hq.get(f"/v1/imports/{old}").status_code == 200
+        owner.execute("UPDATE import_batch SET created_at = now() - interval '91 days' WHERE import_id = %s", (old,))
+        jobs.forget_events(owner, datetime.now(UTC))
+    assert [hq.get(f"/v1/imports/{one}").status_code for one in (old, young)] == [404, 200]
+    assert hq.get("/v1/skus/s0").status_code == 200
 
 
 def test_an_upload_that_comes_twice_is_one(hq: TestClient) -> None:

@@ -151,6 +151,23 @@ def test_what_the_dealer_has_is_moved_before_anything_is_bought_and_the_shelf_en
     assert proposal(market, world)["state"] == "received"
 
 
+def test_what_is_moved_to_a_place_where_no_shelf_holds_it_is_received_by_the_move(
+    market: TestClient, world: World, worker: psycopg.Connection[Any]
+) -> None:
+    let_policies_order(worker)
+    worker.execute(
+        """INSERT INTO site (tenant_id, site_id, org_id, kind, name)
+           VALUES ('acme', 'east-wh', 'east', 'warehouse', 'East')"""
+    )
+    worker.execute("DELETE FROM slot WHERE tenant_id = 'acme' AND site_id = 'east-1'")
+    transfer = {"from": "wh", "to": "east-wh", "lines": [{"sku": "tea", "units": 20}]}
+    assert market.post("/v1/transfers", json=transfer, headers=key()).status_code == 201
+    jobs.fulfil_proposals(worker, now(), PLANNER)
+    assert (proposal(market, world)["state"], proposal(market, world)["outcome"]) == ("ordered", "transfer")
+    jobs.confirm_refills(worker, now())
+    assert proposal(market, world)["state"] == "received"
+
+
 def test_what_lies_in_the_back_room_is_not_ordered_and_an_automatic_order_cools_down(
     market: TestClient, world: World, worker: psycopg.Connection[Any]
 ) -> None:

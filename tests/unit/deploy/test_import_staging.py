@@ -3,11 +3,14 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from platform_api.catalogue.models import NewSku
 from platform_api.imports.kinds import columns
 from platform_api.imports.staging import Fault, stage
 from platform_api.kit.gtin import has_check_digit
 from platform_api.kit.nouns import Kind
+from platform_api.tenancy.admin_models import NewOrg
 
 SLOTS = "tenant,site,gateway,slot,channel,sku,unit_weight_g,unit_weight_sd_g,capacity,reorder_point,target\n"
 SKUS = "tenant,sku,name_en,unit_weight_g\n"
@@ -41,6 +44,20 @@ def test_every_mistake_is_told_with_its_line_and_column() -> None:
     assert "demo/g1/a stands in line 2 already" in told
     assert "reorder_point < target <= capacity is needed" in told
     assert "is empty" in told
+
+
+@pytest.mark.parametrize("name", ["tea/green", "tea?", "tea#1", "50%", "tea:approve"])
+def test_what_no_address_can_name_is_refused_as_by_hand_with_the_reason(name: str) -> None:
+    ((line, column, text),) = faults(Kind.SKUS, SKUS + f"demo,{name},Tea,100\n")
+    assert (line, column) == (2, "sku")
+    assert "a SKU has none of / ? # % : in it, since addresses name it" in text
+    with pytest.raises(ValidationError):
+        NewSku.model_validate({"sku": name, "name_en": "Tea", "unit_weight_g": 100.0})
+    ((line, column, text),) = faults(Kind.ORGS, "tenant,org,kind,name\n" + f"demo,{name},dealer,East\n")
+    assert (line, column) == (2, "org")
+    assert "an organisation is named by a-z, 0-9, _ and -, since addresses name it" in text
+    with pytest.raises(ValidationError):
+        NewOrg.model_validate({"id": name, "kind": "dealer", "name": "East"})
 
 
 def test_a_row_over_several_lines_is_told_by_its_last_one() -> None:
