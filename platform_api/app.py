@@ -55,6 +55,7 @@ from platform_api.stock.count_routes import router as counts_router
 from platform_api.stock.move_routes import router as moves_router
 from platform_api.stock.routes import router as stock_router
 from platform_api.stock.source_routes import router as sources_router
+from platform_api.stock.transfer_routes import router as transfers_router
 from platform_api.telemetry.routes import router as telemetry_router
 from platform_api.tenancy import routes as tenancy_routes
 from platform_api.tenancy.admin_routes import router as administration_router
@@ -191,6 +192,7 @@ def _mount(app: FastAPI) -> None:
         moves_router,
         counts_router,
         sources_router,
+        transfers_router,
         finance_router,
         orders_router,
         logistics_router,

@@ -21,7 +21,7 @@ from platform_api.orders.rules import Action
 from platform_api.orders.service import Actor, change_line, gross_minor, lock_order, move, read_lines
 from platform_api.orders.totals import invoice_part
 from platform_api.stock import moving, reserving
-from platform_api.stock.ledger import Move
+from platform_api.stock.ledger import Move, hold
 from platform_api.stock.rules import TRANSIT, MoveKind
 from platform_api.stock.valuing import Leg
 
@@ -68,6 +68,8 @@ def dispatch(
     shipment_id = leaving.shipment_id
     invoiced = _invoice(tx, actor, leaving)
     by_sku = leaving.by_sku()
+    # Both sides at once and in order: what comes back from the door holds them both too.
+    hold(tx, actor.tenant_id, [(place, sku) for sku in by_sku for place in (order["ship_from"], TRANSIT)])
     reserving.consume(tx, actor.tenant_id, reference_of(order_id), order["ship_from"], by_sku)
     route = moving.Route(order["ship_from"], TRANSIT, now.date())
     legs = moving.transfer_legs(tx, actor.tenant_id, route, by_sku)

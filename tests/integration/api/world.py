@@ -148,6 +148,13 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
            VALUES (%s, %s, 'west-1', 'tea', 4, 'shipment', %s, %s, 'done')""",
         (tenant, refill, shipment, now),
     )
+    asked = uuid4()
+    connection.execute(
+        """INSERT INTO transfer_request (tenant_id, transfer_id, origin, destination)
+           VALUES (%s, %s, 'west-1', 'west-1.shelf')""",
+        (tenant, asked),
+    )
+    connection.execute("INSERT INTO transfer_request_line VALUES (%s, %s, 'tea', 4)", (tenant, asked))
     batch = uuid4()
     connection.execute(
         "INSERT INTO import_batch (tenant_id, import_id, kind, state, rows) VALUES (%s, %s, 'skus', 'staged', 1)",
@@ -156,6 +163,7 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
     names = {
         "refill_id": str(refill),
         "import_id": str(batch),
+        "transfer_id": str(asked),
         "return_id": str(back),
         "webhook_id": str(webhook),
         "site": "west-1",

@@ -1,0 +1,46 @@
+"""SQL of transfers that somebody asked for: seen by whoever sees one of both places."""
+
+_TRANSFER = """
+SELECT r.transfer_id, r.origin, r.destination, r.state, r.reference, r.reason, r.created_at, r.updated_at, r.version,
+       (SELECT jsonb_agg(jsonb_build_object('sku', n.sku, 'units', n.units, 'sent', n.sent, 'received', n.received,
+                                            'missing', n.missing, 'given_up', n.given_up) ORDER BY n.sku)
+        FROM transfer_request_line n WHERE n.tenant_id = r.tenant_id AND n.transfer_id = r.transfer_id) AS lines
+FROM transfer_request r
+WHERE r.tenant_id = %(tenant_id)s
+  AND (%(sites)s::text[] IS NULL OR EXISTS (
+      SELECT FROM location l WHERE l.tenant_id = r.tenant_id AND l.location_id IN (r.origin, r.destination)
+        AND l.site_id = ANY(%(sites)s)))
+"""
+
+TRANSFERS = f"""{_TRANSFER}
+  AND (%(after)s::uuid IS NULL OR r.transfer_id < %(after)s)
+ORDER BY r.transfer_id DESC
+LIMIT %(limit)s
+"""
+
+TRANSFER = f"{_TRANSFER} AND r.transfer_id = %(transfer_id)s"
+
+LOCK_TRANSFER = f"{TRANSFER} FOR UPDATE OF r"
+
+INSERT_TRANSFER = """
+INSERT INTO transfer_request (tenant_id, transfer_id, origin, destination, reference, created_by)
+VALUES (%(tenant_id)s, %(transfer_id)s, %(origin)s, %(destination)s, %(reference)s, %(user_id)s)
+"""
+
+INSERT_LINE = """
+INSERT INTO transfer_request_line (tenant_id, transfer_id, sku, units)
+VALUES (%(tenant_id)s, %(transfer_id)s, %(sku)s, %(units)s)
+"""
+
+CHANGE_LINE = """
+UPDATE transfer_request_line
+SET sent = sent + %(sent)s, received = received + %(received)s, missing = missing + %(missing)s,
+    given_up = given_up + %(given_up)s
+WHERE tenant_id = %(tenant_id)s AND transfer_id = %(transfer_id)s AND sku = %(sku)s
+"""
+
+SET_STATE = """
+UPDATE transfer_request
+SET state = %(state)s, reason = coalesce(%(reason)s, reason), updated_at = book_time(), version = version + 1
+WHERE tenant_id = %(tenant_id)s AND transfer_id = %(transfer_id)s
+"""
