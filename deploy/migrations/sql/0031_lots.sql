@@ -19,7 +19,7 @@ SELECT tenant_id, location_id, sku, move_id, lot_id, least(in_lot, units - befor
 FROM in_turn WHERE units > before;
 
 INSERT INTO stock_move (tenant_id, move_id, kind, happened_at, booked_at, source, source_event_id, reason)
-SELECT DISTINCT tenant_id, move_id, 'reconcile', now(), now(), 'migration 0030', location_id || '/' || sku,
+SELECT DISTINCT tenant_id, move_id, 'reconcile', now(), now(), 'migration 0031', location_id || '/' || sku,
        'lots of which nothing was left'
 FROM gone;
 INSERT INTO stock_entry (tenant_id, move_id, entry_no, location_id, sku, lot_id, units, value_minor, happened_at)

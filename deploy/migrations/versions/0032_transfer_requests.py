@@ -1,4 +1,4 @@
-"""Lots of units that are gone."""
+"""Transfers that are asked for, sent and received in parts."""
 
 from pathlib import Path
 from typing import Final
@@ -7,8 +7,8 @@ from alembic import op
 
 from stream.storage import execute_script
 
-revision = "0030"
-down_revision = "0029"
+revision = "0032"
+down_revision = "0031"
 branch_labels = None
 depends_on = None
 
@@ -16,7 +16,7 @@ SQL: Final = Path(__file__).parent.parent / "sql"
 
 
 def upgrade() -> None:
-    """Take lots that sales never took off what was sold."""
+    """Create the tables of transfer requests."""
     connection = op.get_bind().connection.driver_connection
     assert connection is not None
-    execute_script(connection, [(SQL / "0030_lots.sql").read_text(encoding="utf-8")])
+    execute_script(connection, [(SQL / "0032_transfer_requests.sql").read_text(encoding="utf-8")])

@@ -1,4 +1,4 @@
-"""Transfers that are asked for, sent and received in parts."""
+"""What was not accepted at the door."""
 
 from pathlib import Path
 from typing import Final
@@ -7,8 +7,8 @@ from alembic import op
 
 from stream.storage import execute_script
 
-revision = "0031"
-down_revision = "0030"
+revision = "0030"
+down_revision = "0029"
 branch_labels = None
 depends_on = None
 
@@ -16,7 +16,7 @@ SQL: Final = Path(__file__).parent.parent / "sql"
 
 
 def upgrade() -> None:
-    """Create the tables of transfer requests."""
+    """Let lines and returns say what was refused or missing, and credit what never was."""
     connection = op.get_bind().connection.driver_connection
     assert connection is not None
-    execute_script(connection, [(SQL / "0031_transfer_requests.sql").read_text(encoding="utf-8")])
+    execute_script(connection, [(SQL / "0030_refusals.sql").read_text(encoding="utf-8")])

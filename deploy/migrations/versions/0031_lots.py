@@ -1,4 +1,4 @@
-"""What was not accepted at the door."""
+"""Lots of units that are gone."""
 
 from pathlib import Path
 from typing import Final
@@ -7,8 +7,8 @@ from alembic import op
 
 from stream.storage import execute_script
 
-revision = "0029"
-down_revision = "0028"
+revision = "0031"
+down_revision = "0030"
 branch_labels = None
 depends_on = None
 
@@ -16,7 +16,7 @@ SQL: Final = Path(__file__).parent.parent / "sql"
 
 
 def upgrade() -> None:
-    """Let lines and returns say what was refused or missing, and credit what never was."""
+    """Take lots that sales never took off what was sold."""
     connection = op.get_bind().connection.driver_connection
     assert connection is not None
-    execute_script(connection, [(SQL / "0029_refusals.sql").read_text(encoding="utf-8")])
+    execute_script(connection, [(SQL / "0031_lots.sql").read_text(encoding="utf-8")])
