@@ -81,7 +81,7 @@ def _after(name: str, cursor: str | None) -> dict[str, object]:
 
 def _page(tx: Connection, name: str, query: str, parameters: dict[str, object]) -> tuple[list[Row], str | None]:
     rows = tx.execute(query, {**parameters, "limit": SHOWN_MAX + 1}).fetchall()
-    shown: list[Row] = rows[:SHOWN_MAX]
+    shown: list[Row] = list(rows[:SHOWN_MAX])
     if len(rows) <= SHOWN_MAX:
         return shown, None
     return shown, encode_cursor(name, tuple(shown[-1][column] for column in KEYS[name]))

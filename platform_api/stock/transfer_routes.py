@@ -1,7 +1,7 @@
 """/v1/transfer-requests: units that a place asks another one for, sent and received in parts."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Response
@@ -28,7 +28,9 @@ from platform_api.stock.transfer_models import (
 
 router = APIRouter(tags=["stock"], responses=COMMON_RESPONSES)
 
-MOVED: dict[int | str, dict[str, Any]] = {**CREATE_RESPONSES, **CHANGE_RESPONSES}
+ENDS: Final = PHYSICAL - {"transit"}
+"""Kinds of places that a transfer goes from and to."""
+MOVED: Final[dict[int | str, dict[str, Any]]] = {**CREATE_RESPONSES, **CHANGE_RESPONSES}
 
 
 @router.get("/v1/transfer-requests", summary="List transfers that were asked for")
@@ -109,7 +111,7 @@ def close(
 
 def _ask(tx: Connection, caller: Principal, body: TransferRequest) -> Made:
     for field, place in (("from", body.from_), ("to", body.to)):
-        if require_place(tx, caller, place) not in PHYSICAL:
+        if require_place(tx, caller, place) not in ENDS:
             raise unprocessable(f"body.{field}", "holds no stock")
     require_skus(tx, caller, [line.sku for line in body.lines])
     key = {"tenant_id": caller.tenant_id, "transfer_id": new_key()}

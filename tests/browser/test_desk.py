@@ -64,12 +64,56 @@ def test_a_dealer_decides_a_proposal_and_orders_what_is_in_the_cart(
     expect(page.get_by_test_id("lines")).to_contain_text("经销商价")
     page.screenshot(path=tmp_path / "order-zh.png", full_page=True)
     assert page.evaluate(CONTRAST) == []
+    change_the_cart(page)
     page.get_by_test_id("submit").click()
     # Within the dealer's credit, and nobody has to approve it.
     expect(page.get_by_test_id("order-state")).to_have_attribute("data-state", "allocated", timeout=DEADLINE_MS)
     with psycopg.connect(market[1]) as connection:
         approved = connection.execute("SELECT count(*) FROM proposal WHERE state = 'approved'").fetchone()
     assert approved == (1,)
+    page.context.close()
+
+
+def change_the_cart(page: Page) -> None:
+    """One pack less of an article, and one of another; nothing waits before it is ordered."""
+    packs = page.locator("input.packs")
+    fewer = str(int(packs.first.input_value()) - 1)
+    packs.first.fill(fewer)
+    others = page.get_by_test_id("add-sku").locator("option")
+    expect(others.nth(5)).to_be_attached(timeout=DEADLINE_MS)
+    in_cart = page.get_by_test_id("lines").locator("tbody th").all_inner_texts()
+    other = next(text for text in others.all_inner_texts()[1:] if text.split(" · ")[0] not in in_cart)
+    page.get_by_test_id("add-sku").select_option(label=other)
+    page.get_by_test_id("save-cart").click()
+    expect(packs).to_have_count(4, timeout=DEADLINE_MS)
+    expect(packs.first).to_have_value(fewer)
+    waiting = page.get_by_test_id("lines").locator("tbody td:last-child").all_inner_texts()
+    assert set(waiting) == {"\N{EN DASH}"}
+
+
+def test_a_dealer_asks_to_send_goods_back_and_operations_receive_them(
+    chromium: Browser, market: tuple[str, str, dict[str, Login]], watch: Watch, tmp_path: Path
+) -> None:
+    page = open_desk(chromium, market, "dealer.east@demo", watch, locale="zh-CN", phone=False)
+    page.locator("tr", has=page.locator('[data-state="closed"]')).first.get_by_role("link").click()
+    expect(page.get_by_test_id("way")).not_to_contain_text("wh-")
+    address = page.url
+    page.locator("[data-return]").first.fill("2")
+    page.get_by_test_id("return-reason").fill("纸箱压坏")
+    page.screenshot(path=tmp_path / "return-zh.png", full_page=True)
+    assert page.evaluate(CONTRAST) == []
+    page.get_by_test_id("ask-return").click()
+    asked = page.get_by_test_id("order-returns").locator("li", has_text="纸箱压坏")
+    expect(asked.locator(".tag")).to_have_attribute("data-state", "requested", timeout=DEADLINE_MS)
+    page.context.close()
+    page = open_desk(chromium, market, "ops@demo", watch, locale="en-GB", phone=True)
+    page.goto(address)
+    asked = page.get_by_test_id("order-returns").locator("li", has_text="纸箱压坏")
+    asked.get_by_test_id("approve-return").click()
+    asked.get_by_test_id("receive-return").click(timeout=DEADLINE_MS)
+    expect(asked.locator(".tag")).to_have_attribute("data-state", "received", timeout=DEADLINE_MS)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    page.screenshot(path=tmp_path / "return-phone.png", full_page=True)
     page.context.close()
 
 
@@ -91,7 +135,13 @@ def test_the_brand_sees_every_dealer_and_approves_what_waits(
 ) -> None:
     page = open_desk(chromium, market, "ops@demo", watch, locale="en-GB", phone=False)
     expect(page.get_by_test_id("accounts").locator("tbody tr")).to_have_count(2)
-    expect(page.get_by_test_id("receivables").locator("tbody tr")).to_have_count(20)
+    newest = page.get_by_test_id("receivables").locator("tbody tr")
+    expect(newest).to_have_count(20)
+    shown = newest.all_inner_texts()
+    page.get_by_test_id("more-entries").click()
+    expect(newest.first).not_to_have_text(shown[0], timeout=DEADLINE_MS)
+    assert newest.count() > 0
+    page.go_back()
     page.locator("tr", has=page.locator('[data-state="submitted"]')).get_by_role("link").click()
     page.get_by_test_id("approve-order").click()
     expect(page.get_by_test_id("order-state")).to_have_attribute("data-state", "allocated", timeout=DEADLINE_MS)

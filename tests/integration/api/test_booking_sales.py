@@ -174,7 +174,8 @@ def test_sales_and_shelf_moves_take_the_lots_that_expire_first(ops: TestClient, 
                 kind=MoveKind.RECEIPT, happened_at=datetime.now(UTC), legs=legs, source="t", source_event_id=code
             )
             post(tx, "acme", move, datetime.now(UTC))
-        add_event(tx, "acme", "east-1", "z-refill", 5, 18)
+    with psycopg.connect(world.dsn) as owner:
+        add_event(owner, "acme", "east-1", "z-refill", 5, 18)
     book(world)
     assert lots(world) == {("east-1", "late"): 5, ("east-1.shelf", "soon"): 4, ("east-1.shelf", "late"): 1}
     tell(ops, 3)

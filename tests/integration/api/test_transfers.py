@@ -65,6 +65,8 @@ def test_whoever_sees_neither_place_sees_no_transfer_and_each_side_does_its_part
     dealer, path = bearer(world, "dealer@acme"), f"/v1/transfer-requests/{it['id']}"
     assert market.get(path, headers=dealer).status_code == 200
     assert ask(market, 5, dealer).status_code == 404  # the warehouse is none of theirs
+    body = {"from": "wh", "to": ".transit", "lines": [{"sku": "tea", "units": 1}]}
+    assert market.post("/v1/transfer-requests", json=body, headers=key()).status_code == 422
     headers = {**dealer, "If-Match": '"1"'}
     assert market.post(f"{path}:send", json={}, headers={**headers, **key()}).status_code == 404
     sent = act(market, it, "send").json()
