@@ -7,8 +7,8 @@ from alembic import op
 
 from stream.storage import execute_script
 
-revision = "0030"
-down_revision = "0029"
+revision = "0033"
+down_revision = "0032"
 branch_labels = None
 depends_on = None
 
@@ -19,4 +19,4 @@ def upgrade() -> None:
     """Add an index for each of them."""
     connection = op.get_bind().connection.driver_connection
     assert connection is not None
-    execute_script(connection, [(SQL / "0030_lookups.sql").read_text(encoding="utf-8")])
+    execute_script(connection, [(SQL / "0033_lookups.sql").read_text(encoding="utf-8")])
