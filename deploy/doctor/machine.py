@@ -6,6 +6,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +52,28 @@ def disk(name: str, path: Path) -> Finding:
     if free_bytes < DISK_WARN_BYTES:
         return warn(name, what, "free some, or lower SHELFPULSE_RETENTION_DAYS")
     return ok(name, what)
+
+
+def check_proxies(believed: str) -> Iterator[Finding]:
+    """Whom the API believes where requests come from: FORWARDED_ALLOW_IPS, where doctor has the API's environment."""
+    # As uvicorn reads it: what is neither an address nor a network matches nobody, silently.
+    unread = [one for one in map(str.strip, believed.split(",")) if one and not _is_network(one)]
+    if believed == "*":
+        what = "FORWARDED_ALLOW_IPS is *: anybody chooses the address that log-ins are limited by"
+        yield warn("proxies", what, "name the addresses or networks of the proxies")
+    elif unread:
+        what = f"FORWARDED_ALLOW_IPS has {', '.join(unread)}: neither address nor network, so that nobody is meant"
+        yield warn("proxies", what, "write them like 172.18.0.1 or 10.244.0.0/16")
+    elif believed:
+        yield ok("proxies", f"where requests come from is told by {believed}")
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_processes(stack: StackInfo) -> Iterator[Finding]:

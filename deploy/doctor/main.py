@@ -44,6 +44,7 @@ def main(
 def examine(state: Path) -> Iterator[Finding]:
     """All findings. Addresses come from the environment, else from the stack that runs in ``state``."""
     yield from machine.check(state)
+    yield from machine.check_proxies(os.environ.get("FORWARDED_ALLOW_IPS", ""))
     stack: StackInfo | None = None
     dsn = os.environ.get("SHELFPULSE_DSN", "")
     mqtt_url = os.environ.get("MQTT_URL") or os.environ.get("SHELFPULSE_MQTT_URL", "")
