@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from stream.backtest.simulation import Terms
 from stream.demand.regression import Forecast, Plan, PromotionRegression
-from stream.demand.smoothing import ExponentialLevel, IntermittentLevel
+from stream.demand.smoothing import ExponentialLevel, IntermittentLevel, PromotedLevel
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -18,6 +18,7 @@ SEASON_DRIFT: Final = 0.001
 WEIGHTS: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
 USUAL_WEIGHT: Final = 0.05
 INTERMITTENT_WEIGHTS: Final = (0.03, 0.1)
+PROMOTED_WEIGHTS: Final = (0.03,)
 FACTORS_QUIET: Final = (-0.8, -0.3, 0.2, 0.7)
 """Safety factors beside that of the newsvendor, where no promotion is planned in the protection interval …"""
 FACTORS_PROMOTED: Final = (-1.2, -0.7, -0.2, 0.3)
@@ -49,8 +50,9 @@ class Candidates:
         self._regressions += [PromotionRegression(SEASON_DRIFT, mean, season) for season in seasons]
         self._levels = [ExponentialLevel(weight, mean, variance) for weight in WEIGHTS]
         self._intermittent = [IntermittentLevel(weight, mean) for weight in INTERMITTENT_WEIGHTS]
+        self._promoted_levels = [PromotedLevel(each, mean, variance) for each in PROMOTED_WEIGHTS] if promoted else []
         one = len(FACTORS_QUIET) * len(FACTORS_PROMOTED) if promoted else len(FACTORS_ALONE)
-        smooth = len(FACTORS_ALONE) * (len(self._levels) + len(self._intermittent))
+        smooth = len(FACTORS_ALONE) * (len(self._levels) + len(self._intermittent)) + one * len(self._promoted_levels)
         first = len(self._regressions) * one
         middle = FACTORS_ALONE.index(0.0)
         self.textbook = [first + index * len(FACTORS_ALONE) + middle for index in range(len(self._levels))]
@@ -76,6 +78,7 @@ class Candidates:
             # A compound of arrivals and sizes: about Poisson times the size.
             spread = np.sqrt(sparse.mean * sparse.size * length)[:, None]
             found.append(sparse.mean[:, None] * length + spread * factors)
+        found += [self._dual(level, plans, promoted) for level in self._promoted_levels]
         return np.maximum(np.concatenate(found, axis=1), 0.0)
 
     def learn(self, plan: Plan, period: int, units: Floats, known: Bools) -> None:
@@ -86,6 +89,16 @@ class Candidates:
             level.learn(units, known)
         for sparse in self._intermittent:
             sparse.learn(units, known)
+        for dual in self._promoted_levels:
+            dual.learn(units, known, plan.on)
+
+    def _dual(self, level: PromotedLevel, plans: list[Plan], promoted: Bools) -> Floats:
+        expected = [level.expect(plan.on) for plan in plans]
+        mean = np.sum([each for each, _ in expected], axis=0)
+        spread = np.sqrt(np.sum([each for _, each in expected], axis=0))
+        quiet = mean[:, None] + spread[:, None] * (self._factor + np.array(FACTORS_QUIET))
+        busy = mean[:, None] + spread[:, None] * (self._factor + np.array(FACTORS_PROMOTED))
+        return _crossed(quiet, busy, promoted)
 
     def _regressed(self, regression: PromotionRegression, plans: list[Plan], period: int, promoted: Bools) -> Floats:
         forecasts = [regression.forecast(plan, period + ahead) for ahead, plan in enumerate(plans)]
@@ -95,11 +108,16 @@ class Candidates:
             return _level(total, spread, factors)
         quiet = _level(total, spread, self._factor + np.array(FACTORS_QUIET))
         busy = _level(total, spread, self._factor + np.array(FACTORS_PROMOTED))
-        shape = (len(total), len(FACTORS_QUIET), len(FACTORS_PROMOTED))
-        chosen = np.where(
-            promoted[:, None, None], np.broadcast_to(busy[:, None, :], shape), np.broadcast_to(quiet[:, :, None], shape)
-        )
-        return chosen.reshape(len(total), -1)
+        return _crossed(quiet, busy, promoted)
+
+
+def _crossed(quiet: Floats, busy: Floats, promoted: Bools) -> Floats:
+    """Each level of quiet times with each of busy ones: the one where nothing is promoted, the other where it is."""
+    shape = (len(quiet), quiet.shape[1], busy.shape[1])
+    chosen = np.where(
+        promoted[:, None, None], np.broadcast_to(busy[:, None, :], shape), np.broadcast_to(quiet[:, :, None], shape)
+    )
+    return chosen.reshape(len(quiet), -1)
 
 
 def protection_demand(forecasts: list[Forecast]) -> tuple[Floats, Floats]:

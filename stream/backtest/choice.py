@@ -39,8 +39,8 @@ POOLED_PERIODS: Final = 300.0
 KEEP: Final = 0.98
 """Share of a record that counts after one more period …"""
 KEEP_SWING: Final = 0.995
-"""… and of what was seen of swinging orders."""
-TEMPERATURE: Final = 0.08
+"""… and of what was seen of swinging orders, and of the textbook beside the choices."""
+TEMPERATURE: Final = 0.2
 """A candidate that cost this share more than the best one weighs a factor e less."""
 WARM_PERIODS: Final = 6
 INTERMITTENT_SHARE: Final = 0.3
@@ -136,14 +136,16 @@ class Automatic:
         textbook = self._candidates.textbook
         lost = np.where(known[:, None], outcome.lost[:, textbook], 0.0).sum(axis=0)
         stock = np.where(known[:, None], outcome.end_stock[:, textbook], 0.0).sum(axis=0)
-        self._textbook_lost += lost
-        self._textbook_cost += self._terms.penalty * lost + self._terms.holding * stock
+        self._textbook_lost = KEEP_SWING * self._textbook_lost + lost
+        self._textbook_cost = (
+            KEEP_SWING * self._textbook_cost + self._terms.penalty * lost + self._terms.holding * stock
+        )
         shadow = self._shadows.pass_period(self._shadow_rule, review, units)
         shape = self._shadow_lost.shape
         lost = np.where(known[:, None], shadow.lost, 0.0).sum(axis=0).reshape(shape)
         stock = np.where(known[:, None], shadow.end_stock, 0.0).sum(axis=0).reshape(shape)
-        self._shadow_lost += lost
-        self._shadow_cost += self._terms.penalty * lost + self._terms.holding * stock
+        self._shadow_lost = KEEP_SWING * self._shadow_lost + lost
+        self._shadow_cost = KEEP_SWING * self._shadow_cost + self._terms.penalty * lost + self._terms.holding * stock
         self._swing.add(shadow.ordered, units, known)
 
     def learn(self, plan: Plan, period: int, units: Floats, known: Bools) -> None:

@@ -137,14 +137,14 @@ def test_a_known_promotion_is_stocked_for_before_it_begins() -> None:
 
 def test_orders_swing_less_where_that_is_cheaper_than_the_textbook_still(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
-    promo = rng.random((12, 120)) < 0.3
+    promo = rng.random((12, 120)) < 0.15
     panel = _panel(rng.poisson(np.where(promo, 40, 10)), promo)
     calm = figures(panel, WEEKLY, PolicyName.AUTO, "40").bullwhip_median
     monkeypatch.setattr(choice, "SHARES", (1.0,))
     at_once = figures(panel, WEEKLY, PolicyName.AUTO, "40").bullwhip_median
     assert calm is not None
     assert at_once is not None
-    assert at_once > choice.CALM
+    assert at_once > 1.2, "the case has something to calm"
     assert calm < at_once - 0.1
 
 
