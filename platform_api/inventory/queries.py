@@ -98,23 +98,27 @@ LIMIT %(limit)s
 """
 
 # What lay on all slots of a SKU at a site, as a staircase: each event steps by how much its slot's count changed.
-# A slot counts from the first time that it was observed; before it the SKU is not judged by it.
+# A slot counts from the first time that it was observed; before it the SKU is not judged by it. Slots and SKUs go by
+# numbers, since thousands of events are sorted by them twice.
 AVAILABILITY = """
 WITH wanted AS (
-    SELECT DISTINCT t.site_id, t.sku FROM slot t
-    WHERE t.tenant_id = %(tenant_id)s
-      AND (%(sites)s::text[] IS NULL OR t.site_id = ANY(%(sites)s))
-      AND (%(site)s::text IS NULL OR t.site_id = %(site)s)
-      AND (%(sku)s::text IS NULL OR t.sku = %(sku)s)
-      AND (%(after_site)s::text IS NULL OR (t.site_id, t.sku) > (%(after_site)s, %(after_sku)s))
-    ORDER BY 1, 2
-    LIMIT %(limit)s
+    SELECT row_number() OVER (ORDER BY site_id, sku) AS pair, site_id, sku FROM (
+        SELECT DISTINCT t.site_id, t.sku FROM slot t
+        WHERE t.tenant_id = %(tenant_id)s
+          AND (%(sites)s::text[] IS NULL OR t.site_id = ANY(%(sites)s))
+          AND (%(site)s::text IS NULL OR t.site_id = %(site)s)
+          AND (%(sku)s::text IS NULL OR t.sku = %(sku)s)
+          AND (%(after_site)s::text IS NULL OR (t.site_id, t.sku) > (%(after_site)s, %(after_sku)s))
+        ORDER BY 1, 2
+        LIMIT %(limit)s
+    ) AS page
 ), place AS (
-    SELECT t.tenant_id, t.gateway_id, t.slot_id, t.site_id, t.sku
+    SELECT row_number() OVER (ORDER BY t.gateway_id, t.slot_id) AS place, pair, t.tenant_id, t.gateway_id, t.slot_id,
+           t.sku
     FROM slot t JOIN wanted USING (site_id, sku)
     WHERE t.tenant_id = %(tenant_id)s
 ), counted AS (
-    SELECT p.site_id, p.sku, p.gateway_id, p.slot_id, %(since)s AS at, 0::bigint AS lane_seq, before.on_shelf
+    SELECT p.pair, p.place, %(since)s AS at, 0::bigint AS lane_seq, before.on_shelf
     FROM place p
     CROSS JOIN LATERAL (
         SELECT e.on_shelf FROM shelf_event e
@@ -124,23 +128,25 @@ WITH wanted AS (
         LIMIT 1
     ) AS before
     UNION ALL
-    SELECT p.site_id, p.sku, p.gateway_id, p.slot_id, e.time, e.lane_seq, e.on_shelf
+    SELECT p.pair, p.place, e.time, e.lane_seq, e.on_shelf
     FROM place p
     JOIN shelf_event e ON e.tenant_id = p.tenant_id AND e.gateway_id = p.gateway_id AND e.slot_id = p.slot_id
     WHERE e.sku = p.sku AND e.time >= %(since)s AND e.time < %(until)s AND e.on_shelf IS NOT NULL
 ), step AS (
-    SELECT site_id, sku, at, on_shelf - lag(on_shelf, 1, 0) OVER slot AS change, gateway_id, slot_id, lane_seq
+    SELECT pair, place, at, lane_seq, on_shelf - lag(on_shelf, 1, 0) OVER slot AS change
     FROM counted
-    WINDOW slot AS (PARTITION BY gateway_id, slot_id ORDER BY at, lane_seq)
+    WINDOW slot AS (PARTITION BY place ORDER BY at, lane_seq)
 ), stair AS (
-    SELECT site_id, sku, at, sum(change) OVER stairs AS units, lead(at, 1, %(until)s) OVER stairs AS next_at
+    SELECT pair, at, sum(change) OVER stairs AS units, lead(at, 1, %(until)s) OVER stairs AS next_at
     FROM step
-    WINDOW stairs AS (PARTITION BY site_id, sku ORDER BY at, gateway_id, slot_id, lane_seq)
+    WINDOW stairs AS (PARTITION BY pair ORDER BY at, place, lane_seq)
+), summed AS (
+    SELECT pair, min(at) AS since, sum(next_at - at) AS observed,
+           sum(next_at - at) FILTER (WHERE units <= 0) AS empty
+    FROM stair GROUP BY pair
 )
-SELECT site_id, sku, min(at) AS since,
-       coalesce(extract(epoch FROM sum(next_at - at)), 0)::float8 AS observed_s,
-       coalesce(extract(epoch FROM sum(next_at - at) FILTER (WHERE units <= 0)), 0)::float8 AS empty_s
-FROM wanted LEFT JOIN stair USING (site_id, sku)
-GROUP BY site_id, sku
-ORDER BY site_id, sku
+SELECT site_id, sku, since, coalesce(extract(epoch FROM observed), 0)::float8 AS observed_s,
+       coalesce(extract(epoch FROM empty), 0)::float8 AS empty_s
+FROM wanted LEFT JOIN summed USING (pair)
+ORDER BY pair
 """
