@@ -2,6 +2,7 @@
 # make test    everything that a change must pass
 # make check   the same without tests that need processes: style, types, layers, dependencies
 # make bench   throughput against the raw COPY of the same rows, in one run
+# make client  a Python client of the API, generated into build/client
 # make lock    pin the dependencies anew (needs uv)
 # make clean   remove what these made
 
@@ -18,7 +19,7 @@ ARGS ?=
 PYTEST ?=
 CODE := contracts edge_agent stream platform_api simulators deploy tests
 
-.PHONY: help demo test check bench lock clean system
+.PHONY: help demo test check bench client lock clean system
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -45,6 +46,11 @@ check: $(VENV)/.develops
 bench: $(VENV)/.runs
 	$(BIN)/shelfpulse bench e2e $(ARGS)
 
+client: $(VENV)/.runs
+	mkdir -p build
+	$(BIN)/shelfpulse api document > build/openapi.json
+	PYTHON=$(BIN)/python .ci/make-client build/client-venv build/openapi.json build/client
+
 system:
 	@.ci/system-packages
 
@@ -66,6 +72,7 @@ lock:
 		$(LOCK) --extra $$extra --group build pyproject.toml -o requirements/$$extra.txt
 	done
 	$(LOCK) --all-extras --group dev -c requirements/all.txt pyproject.toml -o requirements/dev.txt
+	echo 'openapi-python-client>=0.29,<0.30' | $(LOCK) - -o requirements/client.txt
 
 clean:
 	rm -rf $(VENV) dist build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

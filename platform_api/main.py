@@ -20,6 +20,7 @@ from platform_api.app import create_app
 from platform_api.health import is_healthy
 from platform_api.kit.auth import Role
 from platform_api.kit.metrics import serve
+from platform_api.settings import Settings
 from platform_api.tenancy import service
 
 app = typer.Typer(no_args_is_help=True, help="The channel-management API and its live pages.")
@@ -71,6 +72,13 @@ def run(
         raise UserError(f"cannot listen on {host}:{port}", "is another process using the port?")
 
 
+@app.command()
+def document() -> None:
+    """Print the OpenAPI document. Nothing is connected to for it."""
+    application = create_app(Settings.model_validate({"dsn": "postgresql://", "secret": token_urlsafe(32)}))
+    typer.echo(json.dumps(application.openapi()))
+
+
 @users.command("add")
 def add_user(
     login: Annotated[str, typer.Argument(help="Login name, unique over all tenants.")],
@@ -83,7 +91,9 @@ def add_user(
     as_json: AsJson = False,
 ) -> None:
     """Add a user. The first administrator comes this way: there is no default password anywhere."""
-    password = token_urlsafe(PASSWORD_BYTES) if generate else _ask_password()
+    password = None
+    if role is not Role.DEVICE:
+        password = token_urlsafe(PASSWORD_BYTES) if generate else _ask_password()
     with _database() as connection:
         if create_tenant:
             service.create_tenant(connection, tenant, create_tenant)
@@ -91,7 +101,7 @@ def add_user(
             connection, tenant_id=tenant, login=login, password=password, role=role, name=name, org_id=org
         )
     shown: dict[str, Any] = {"id": str(user_id), "login": login, "role": role.value, "tenant": tenant}
-    if generate:
+    if generate and password is not None:
         shown["password"] = password
     _print(shown, as_json=as_json)
 

@@ -11,7 +11,7 @@ from typing import Final
 from platform_api.kit.auth import Role
 from platform_api.kit.nouns import Noun
 
-ALL: Final = frozenset(Role)
+ALL: Final = frozenset(Role) - {Role.DEVICE}
 STAFF: Final = frozenset({Role.HQ, Role.OPS, Role.AUDITOR})
 AUDITORS: Final = frozenset({Role.HQ, Role.AUDITOR})
 FINANCE: Final = frozenset({Role.HQ, Role.OPS, Role.AUDITOR, Role.DEALER})

@@ -25,7 +25,7 @@ COOKIE: Final = APIKeyCookie(name=ACCESS_COOKIE, auto_error=False, description="
 
 
 class Role(StrEnum):
-    """What a person is to the tenant. Stored, so names never change."""
+    """What a person, or a device, is to the tenant. Stored, so names never change."""
 
     HQ = "hq"
     DEALER = "dealer"
@@ -33,6 +33,24 @@ class Role(StrEnum):
     STORE = "store"
     OPS = "ops"
     AUDITOR = "auditor"
+    DEVICE = "device"
+    """A till, a handheld, a label printer at an organisation: an API key and nobody behind it."""
+
+
+DEVICE_ROUTES: Final = frozenset(
+    {
+        "GET /v1/me",
+        "GET /v1/skus",
+        "GET /v1/skus/{sku}",
+        "GET /v1/skus/{sku}/image",
+        "GET /v1/shelf-positions",
+        "GET /v1/refills",
+        "GET /v1/refills/{refill_id}",
+        "GET /v1/pos-sales",
+        "POST /v1/pos-sales",
+    }
+)
+"""All that a device may ask: whoever takes it from its shop must not get at orders, prices or people."""
 
 
 class Scope(StrEnum):
@@ -130,7 +148,10 @@ def principal(request: Request, presented: Annotated[Credential, Depends(credent
     identify = cast("Identify", request.app.state.identify)
     found = identify(tx, presented)
     limits = cast("Limits", request.app.state.limits)
-    request.state.rate_limit = limits.take_request(str(found.user_id))
+    # A key that is out of hand uses up its own requests, not those of the person or of the other keys.
+    request.state.rate_limit = limits.take_request(f"{found.user_id} {found.by_key}")
+    if found.role is Role.DEVICE and route_of(request) not in DEVICE_ROUTES:
+        raise ApiError(HTTPStatus.FORBIDDEN, f"role {found.role} may not do this")
     if request.method not in SAFE_METHODS:
         if Scope.WRITE not in found.scopes:
             raise ApiError(HTTPStatus.FORBIDDEN, "the API key may only read")
@@ -140,7 +161,6 @@ def principal(request: Request, presented: Annotated[Credential, Depends(credent
 
 def note_request(tx: Connection, request: Request, who: Principal) -> None:
     """Add a write to the audit log: who, which route, about what."""
-    route = request.scope.get("route")
     note(
         tx,
         Entry(
@@ -148,10 +168,15 @@ def note_request(tx: Connection, request: Request, who: Principal) -> None:
             user_id=who.user_id,
             login=who.login,
             by_key=who.by_key,
-            action=f"{request.method} {getattr(route, 'path', request.url.path)}",
+            action=route_of(request),
             subject=dict(request.path_params),
         ),
     )
+
+
+def route_of(request: Request) -> str:
+    """Method and pattern of the route that a request has come to."""
+    return f"{request.method} {getattr(request.scope.get('route'), 'path', request.url.path)}"
 
 
 Caller = Annotated[Principal, Depends(principal, scope="function")]

@@ -16,7 +16,7 @@ from platform_api.sales.models import NewPosSale, NewPosSales, PosIntake, PosSal
 
 router = APIRouter(tags=["sales"], responses=COMMON_RESPONSES)
 
-Teller = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.DEALER, Role.STORE))]
+Teller = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.DEALER, Role.STORE, Role.DEVICE))]
 PROBLEMS_MAX: Final = 50
 CONFLICT_RESPONSE: Final[dict[int | str, dict[str, Any]]] = {
     409: {**COMMON_RESPONSES[401], "description": "A line is stored already, with other contents"}

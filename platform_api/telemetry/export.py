@@ -34,7 +34,7 @@ class ExportTooLongError(Exception):
     """More than ROWS_MAX rows."""
 
 
-class Format(StrEnum):
+class ReadingsFormat(StrEnum):
     """What a file can be."""
 
     CSV = "csv"
@@ -42,10 +42,10 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-MEDIA_TYPES: Final[Mapping[Format, str]] = {
-    Format.CSV: "text/csv; charset=utf-8",
-    Format.ARROW: "application/vnd.apache.arrow.stream",
-    Format.PARQUET: "application/vnd.apache.parquet",
+MEDIA_TYPES: Final[Mapping[ReadingsFormat, str]] = {
+    ReadingsFormat.CSV: "text/csv; charset=utf-8",
+    ReadingsFormat.ARROW: "application/vnd.apache.arrow.stream",
+    ReadingsFormat.PARQUET: "application/vnd.apache.parquet",
 }
 
 
@@ -64,7 +64,7 @@ class Wanted:
         return RAW_SCHEMA if self.resolution is Resolution.RAW else ROLLUP_SCHEMA
 
 
-def export(tx: Connection, wanted: Wanted, form: Format) -> Iterator[bytes]:
+def export(tx: Connection, wanted: Wanted, form: ReadingsFormat) -> Iterator[bytes]:
     """The file in pieces, by series and time. ``tx`` must live until the last one. Raises ExportTooLongError."""
     tx.execute(SLOW_CLIENT)
     return _ENCODERS[form](wanted.schema, _batches(tx, wanted))
@@ -166,8 +166,8 @@ def _parquet(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[b
     yield pieces.take()
 
 
-_ENCODERS: Final[Mapping[Format, Callable[[pa.Schema, Iterable[pa.RecordBatch]], Iterator[bytes]]]] = {
-    Format.CSV: _csv,
-    Format.ARROW: _arrow,
-    Format.PARQUET: _parquet,
+_ENCODERS: Final[Mapping[ReadingsFormat, Callable[[pa.Schema, Iterable[pa.RecordBatch]], Iterator[bytes]]]] = {
+    ReadingsFormat.CSV: _csv,
+    ReadingsFormat.ARROW: _arrow,
+    ReadingsFormat.PARQUET: _parquet,
 }

@@ -16,7 +16,7 @@ from platform_api.kit.paging import CursorText, Listing, Paging, encode_cursor, 
 from platform_api.kit.places import EXPORTS
 from platform_api.kit.times import Instant
 from platform_api.telemetry import queries, service
-from platform_api.telemetry.export import MEDIA_TYPES, Format, Wanted, export
+from platform_api.telemetry.export import MEDIA_TYPES, ReadingsFormat, Wanted, export
 from platform_api.telemetry.models import DeclaredGap, Point, Readings
 from platform_api.telemetry.rules import RANGE_MAX, RAW_RANGE_MAX, Resolution
 
@@ -106,7 +106,7 @@ def export_readings(
     gateway: Name = None,
     channel: ChannelName = None,
     resolution: Resolution = Resolution.RAW,
-    form: Annotated[Format, Query(alias="format")] = Format.CSV,
+    form: Annotated[ReadingsFormat, Query(alias="format")] = ReadingsFormat.CSV,
     include_bad: WithBad = False,
 ) -> StreamingResponse:
     """Readings of some series in a range, as CSV, an Arrow stream or Parquet.

@@ -69,6 +69,10 @@ ORDER BY u.user_id
 # Before anybody is changed, so that two people who disable each other at once leave one of them.
 LOCK_HEADS = f"{HEADS} FOR UPDATE OF u"
 
+FORGET_HASH = """
+UPDATE app_user SET password_hash = NULL WHERE tenant_id = %(tenant_id)s AND user_id = %(user_id)s
+"""
+
 UPDATE_USER = """
 UPDATE app_user
 SET role = %(role)s, org_id = %(org)s, name = %(name)s, locale = %(locale)s, disabled = %(disabled)s,

@@ -127,10 +127,14 @@ def update_user(
     if row["version"] != version:
         raise stale("user")
     _check_role(tx, caller, body.role, body.org)
+    if body.role is Role.DEVICE:
+        # Nobody logs in as one: the ways in that a person has end.
+        tx.execute(queries.FORGET_HASH, place)
+        tx.execute(oidc_queries.UNLINK, place)
     tx.execute(queries.UPDATE_USER, {**place, **body.model_dump(), "version": version})
     if not tx.execute(queries.HEADS, place).fetchall():
         raise ApiError(HTTPStatus.CONFLICT, "this is the last person of headquarters")
-    if body.disabled:
+    if body.disabled or body.role is Role.DEVICE:
         tx.execute(queries.END_SESSIONS, place)
     return _answer(_one_user(tx, queries.USER, caller, user_id), response)
 
@@ -226,6 +230,8 @@ def _create_org(tx: Connection, caller: Principal, body: NewOrg) -> Made:
 def _create_user(tx: Connection, caller: Principal, body: NewUser) -> Made:
     check_quota(tx, caller.tenant_id, Quota.USERS, _count(tx, queries.COUNT_USERS, caller))
     _check_role(tx, caller, body.role, body.org)
+    if body.role is Role.DEVICE and body.password is not None:
+        raise unprocessable("body.password", "a device has no password: make an API key that acts for it")
     try:
         user_id = service.create_user(
             tx,

@@ -20,7 +20,7 @@ WHERE tenant_id = %(tenant_id)s AND issuer = %(issuer)s AND subject = %(subject)
 # Two, so that logins which differ in their case alone are seen to be ambiguous.
 USERS_BY_EMAIL = """
 SELECT user_id, login FROM app_user
-WHERE tenant_id = %(tenant_id)s AND lower(login) = lower(%(email)s) AND NOT disabled
+WHERE tenant_id = %(tenant_id)s AND lower(login) = lower(%(email)s) AND NOT disabled AND role <> 'device'
 LIMIT 2
 """
 

@@ -53,6 +53,6 @@ def password_fault(password: str) -> str | None:
 
 def role_fault(role: Role, *, has_org: bool) -> str | None:
     """What is wrong with a role and its place, None when they fit: only people of the whole tenant have none."""
-    if not has_org and role in {Role.DEALER, Role.REP, Role.STORE}:
+    if not has_org and role in {Role.DEALER, Role.REP, Role.STORE, Role.DEVICE}:
         return f"a {role} belongs to an organisation"
     return None

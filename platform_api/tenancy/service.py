@@ -69,6 +69,9 @@ def create_user(  # noqa: PLR0913  # keyword-only, one a column
     except ValueError:
         msg = f"unknown role {str(role)!r}"
         raise UserError(msg, f"one of: {', '.join(Role)}") from None
+    if known_role is Role.DEVICE and password is not None:
+        msg = "a device has no password"
+        raise UserError(msg, "make an API key that acts for it")
     if connection.execute(queries.TENANT_EXISTS, {"tenant_id": tenant_id}).fetchone() is None:
         msg = f"there is no tenant {tenant_id!r}"
         raise UserError(msg, "add --create-tenant NAME to make it")

@@ -7,7 +7,8 @@ from typing import Final
 
 from platform_api.kit.auth import Role
 
-ALL: Final = frozenset(Role)
+EVEN_DEVICES: Final = frozenset(Role)
+ALL: Final = EVEN_DEVICES - {Role.DEVICE}
 HQ: Final = frozenset({Role.HQ})
 SUBSCRIBERS: Final = frozenset({Role.HQ, Role.DEALER})
 AUDITORS: Final = frozenset({Role.HQ, Role.AUDITOR})
@@ -25,13 +26,13 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "GET /orders/{order_id}": ALL,
     "GET /openapi.json": ALL,
     "GET /wall/slots/{gateway}/{slot}": ALL,
-    "GET /v1/me": ALL,
+    "GET /v1/me": EVEN_DEVICES,
     "GET /v1/live": ALL,
     "GET /v1/live/wall": ALL,
     "GET /v1/readings": ALL,
     "GET /v1/readings:export": ALL,
     "GET /v1/gaps": ALL,
-    "GET /v1/shelf-positions": ALL,
+    "GET /v1/shelf-positions": EVEN_DEVICES,
     "GET /v1/events": ALL,
     "GET /v1/sell-through": ALL,
     "GET /v1/availability": ALL,
@@ -41,8 +42,8 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "POST /v1/anomalies/{anomaly_id}:resolve": DECIDERS,
     "POST /v1/anomalies/{anomaly_id}:dismiss": DECIDERS,
     "POST /v1/anomalies/{anomaly_id}:label": DECIDERS,
-    "GET /v1/pos-sales": ALL,
-    "POST /v1/pos-sales": DECIDERS,
+    "GET /v1/pos-sales": EVEN_DEVICES,
+    "POST /v1/pos-sales": DECIDERS | {Role.DEVICE},
     "GET /v1/proposals": ALL,
     "GET /v1/proposals/{proposal_id}": ALL,
     "POST /v1/proposals/{proposal_id}:approve": DECIDERS,
@@ -62,11 +63,11 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "GET /v1/gateways/{gateway}/config": ALL,
     "PUT /v1/gateways/{gateway}/config": OPERATORS,
     "GET /v1/gateways/{gateway}/configs": ALL,
-    "GET /v1/skus": ALL,
-    "GET /v1/skus/{sku}": ALL,
+    "GET /v1/skus": EVEN_DEVICES,
+    "GET /v1/skus/{sku}": EVEN_DEVICES,
     "POST /v1/skus": HQ,
     "PUT /v1/skus/{sku}": HQ,
-    "GET /v1/skus/{sku}/image": ALL,
+    "GET /v1/skus/{sku}/image": EVEN_DEVICES,
     "PUT /v1/skus/{sku}/image": HQ,
     "DELETE /v1/skus/{sku}/image": HQ,
     "GET /v1/catalogue": ALL,
@@ -132,8 +133,8 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "GET /v1/shipments/{shipment_id}/signature": ALL,
     "GET /v1/shipments/{shipment_id}/photo": ALL,
     "POST /v1/shipments/{shipment_id}:deliver": BUYERS,
-    "GET /v1/refills": ALL,
-    "GET /v1/refills/{refill_id}": ALL,
+    "GET /v1/refills": EVEN_DEVICES,
+    "GET /v1/refills/{refill_id}": EVEN_DEVICES,
     "POST /v1/refills/{refill_id}:cancel": DECIDERS,
     "GET /v1/policies": ALL,
     "PUT /v1/policies/{site}/{sku}": DECIDERS,
@@ -172,3 +173,24 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "GET /v1/webhooks/{webhook_id}/deliveries": FINANCE,
     "GET /v1/webhook-events": FINANCE,
 }
+
+WHOLE: Final = frozenset(
+    {
+        "POST /v1/orgs",
+        "PUT /v1/orgs/{org}",
+        "GET /v1/users",
+        "GET /v1/users/{user_id}",
+        "POST /v1/users",
+        "PUT /v1/users/{user_id}",
+        "POST /v1/users/{user_id}:unlink",
+        "GET /v1/api-keys",
+        "POST /v1/api-keys",
+        "POST /v1/api-keys/{key_id}:revoke",
+        "GET /v1/audit-log",
+        "GET /v1/imports",
+        "GET /v1/imports/{import_id}",
+        "POST /v1/imports",
+        "POST /v1/imports/{import_id}:commit",
+    }
+)
+"""What headquarters of a part of the tenant may not ask, since it concerns all of it."""

@@ -1,11 +1,15 @@
 """Every role against every route, complete by construction."""
 
+from http import HTTPStatus
+
+import psycopg
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from platform_api.kit.auth import Role
-from tests.integration.api.access import ACCESS
+from platform_api.kit.auth import DEVICE_ROUTES, Role
+from platform_api.tenancy import service
+from tests.integration.api.access import ACCESS, WHOLE
 from tests.integration.api.conftest import bearer
 from tests.integration.api.test_every_route import OPEN, filled, routes
 from tests.integration.api.world import World
@@ -35,14 +39,39 @@ def test_each_route_has_its_row(application: FastAPI) -> None:
 def test_a_role_is_refused_where_the_table_does_not_name_it_and_nowhere_else(
     role: Role, application: FastAPI, anonymous: TestClient, world: World
 ) -> None:
-    headers = bearer(world, f"{LOGINS.get(role, role.value)}@acme")
+    refused = refusals(application, anonymous, bearer(world, f"{LOGINS.get(role, role.value)}@acme"))
+    assert refused == {route for route, roles in ACCESS.items() if role not in roles}
+
+
+def refusals(application: FastAPI, anonymous: TestClient, headers: dict[str, str]) -> set[str]:
+    """Routes that answer 403."""
     application.state.limits._requests._per_s = 1e6
-    wrong = {}
+    refused = set()
     for route in ACCESS:
         method, _, path = route.partition(" ")
         # A stream would not end; nonsense is refused after the role was judged.
         target = "/v1/live?series=x" if path == "/v1/live" else filled(path)
-        status = anonymous.request(method, target, headers=headers).status_code
-        if (status == 403) is (role in ACCESS[route]):
-            wrong[route] = status
-    assert wrong == {}
+        if anonymous.request(method, target, headers=headers).status_code == HTTPStatus.FORBIDDEN:
+            refused.add(route)
+    return refused
+
+
+def test_headquarters_of_a_part_may_not_ask_what_concerns_the_whole(
+    application: FastAPI, anonymous: TestClient, world: World
+) -> None:
+    with psycopg.connect(world.dsn) as connection:
+        for login, org in (("regional@acme", "east"), ("root@acme", "brand")):
+            service.create_user(connection, tenant_id="acme", login=login, password=None, role=Role.HQ, org_id=org)
+    assert refusals(application, anonymous, bearer(world, "regional@acme")) == WHOLE | {
+        route for route, roles in ACCESS.items() if Role.HQ not in roles
+    }
+    users = {"noun": "users"}
+    assert anonymous.get("/v1/exports", params=users, headers=bearer(world, "regional@acme")).status_code == 403
+    # Who is of the organisation above all others is of the whole.
+    root = bearer(world, "root@acme")
+    assert anonymous.get("/v1/users", headers=root).status_code == 200
+    assert anonymous.get("/v1/exports", params=users, headers=root).status_code == 200
+
+
+def test_what_the_table_says_of_devices_is_what_the_code_says() -> None:
+    assert {route for route, roles in ACCESS.items() if Role.DEVICE in roles} == DEVICE_ROUTES

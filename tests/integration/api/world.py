@@ -94,6 +94,9 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
     assert series is not None
     assert anomaly is not None
     assert proposal is not None
+    service.create_user(
+        connection, tenant_id=tenant, login=f"device@{tenant}", password=None, role="device", org_id="east"
+    )
     key = service.create_api_key(connection, login=f"ops@{tenant}", name="test")
     gateway, command = f"gw-{tenant}", f"command-{tenant}"
     connection.execute(
