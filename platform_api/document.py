@@ -1,6 +1,6 @@
 """The OpenAPI document: what FastAPI derives from the routes, and what it cannot know of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -27,6 +27,7 @@ class Documented(FastAPI):
             document = super().openapi()
             for operation in operations(document):
                 _complete(operation)
+                _exemplify(operation, document["components"]["schemas"])
             self.openapi_schema = document
         return self.openapi_schema
 
@@ -49,6 +50,22 @@ def _complete(operation: Schema) -> None:
         if MEDIA_TYPE in content:
             # Named by the model of an error as well; there is no such answer.
             content.pop("application/json", None)
+
+
+def _exemplify(operation: Schema, schemas: Mapping[str, Schema]) -> None:
+    """Put the example of a body where readers look for it: beside its schema, whatever model it is of."""
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        if "example" not in content and (found := _example_of(content.get("schema", {}), schemas)) is not None:
+            content["example"] = found
+
+
+def _example_of(schema: Schema, schemas: Mapping[str, Schema]) -> object:
+    """The first example of a schema, of what it refers to, or of one that it may be; None: there is none."""
+    if "$ref" in schema:
+        schema = schemas[schema["$ref"].rpartition("/")[2]]
+    if "examples" in schema:
+        return schema["examples"][0]
+    return next((one for part in schema.get("anyOf", []) if (one := _example_of(part, schemas)) is not None), None)
 
 
 def _drop_null(parameter: Schema) -> None:

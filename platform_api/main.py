@@ -1,24 +1,28 @@
-"""`shelfpulse api`: run the API; add users and keys."""
+"""`shelfpulse api`: run the API; add users, keys and sandboxes."""
 
 import json
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from secrets import token_urlsafe
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import psycopg
 import typer
 import uvicorn
+from psycopg.rows import dict_row
 
 from contracts import logs
 from contracts.errors import UserError
 from platform_api import settings as settings_module
 from platform_api.app import create_app
+from platform_api.flows import sandboxing
 from platform_api.health import is_healthy
 from platform_api.kit.auth import Role
+from platform_api.kit.db import Connection
 from platform_api.kit.metrics import serve
 from platform_api.settings import Settings
 from platform_api.tenancy import service
@@ -119,6 +123,22 @@ def add_key(
         key = service.create_api_key(connection, login=login, name=name, expires_at=expires_at)
     shown = {"key": key, "login": login, "name": name, "expires_at": expires_at and expires_at.isoformat()}
     _print(shown, as_json=as_json)
+
+
+@app.command()
+def sandbox(
+    tenant: Annotated[str, typer.Argument(help="The tenant whose integrators shall try things.")],
+    anew: Annotated[bool, typer.Option("--reset", help="Let the sandbox that is there begin anew.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a tenant of test data beside a real one, and print a key of it: the only time that it can be read."""
+    with _database() as connection:
+        connection.row_factory = dict_row
+        tx = cast("Connection", connection)
+        if anew:
+            _print({"tenant": sandboxing.reset(tx, tenant), "of": tenant}, as_json=as_json)
+        else:
+            _print(asdict(sandboxing.make(tx, tenant)), as_json=as_json)
 
 
 @contextmanager

@@ -86,6 +86,22 @@ class SkuRequest(Input):
 class NewSku(SkuRequest):
     """A new article."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "sku": "water-550",
+                    "name_zh": "纯净水 550 毫升",
+                    "name_en": "Water 550 ml",
+                    "gtin": "2000000000046",
+                    "unit_weight_g": 570.0,
+                    "tax_basis_points": 1300,
+                    "packs": [{"uom": "case", "factor": 24}],
+                }
+            ]
+        }
+    )
+
     sku: Sku
 
 
@@ -192,6 +208,22 @@ class PriceListRequest(Input):
 
 class NewPriceList(PriceListRequest):
     """A new price list, a draft until it is published."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "east-2026",
+                    "name": "East 2026",
+                    "level": "org",
+                    "target": "dealer-east",
+                    "items": [
+                        {"sku": "tea-500", "uom": "case", "price": {"amount": "58.00", "currency": "CNY"}},
+                    ],
+                }
+            ]
+        }
+    )
 
     id: ListId
 

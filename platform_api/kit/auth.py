@@ -20,7 +20,9 @@ ACCESS_COOKIE: Final = "sp_access"
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # Only for the OpenAPI document: the credential is read by ``credential`` below.
-BEARER: Final = HTTPBearer(auto_error=False, description="Access token from /v1/auth/token, or an API key `spk_…`")
+BEARER: Final = HTTPBearer(
+    auto_error=False, description="Access token from /v1/auth/token, or an API key `spk_…`, `spk_test_…`"
+)
 COOKIE: Final = APIKeyCookie(name=ACCESS_COOKIE, auto_error=False, description="Set by /login, for pages")
 
 
@@ -74,7 +76,7 @@ class Principal:
 
     ``sites`` and ``orgs`` None mean all of the tenant; otherwise those of the person's organisation and below.
     ``expires_at`` is when the credential ends (aware UTC), None for an API key without an end. ``by_key`` is the prefix
-    of the API key that was presented, '' for a person's own session.
+    of the API key that was presented, '' for a person's own session. ``sandbox``: their tenant is one of test data.
     """
 
     user_id: UUID
@@ -90,6 +92,7 @@ class Principal:
     orgs: tuple[str, ...] | None = None
     scopes: frozenset[Scope] = frozenset(Scope)
     by_key: str = ""
+    sandbox: bool = False
 
     @property
     def scope(self) -> dict[str, object]:

@@ -17,7 +17,7 @@ KEY_SECRET_BYTES: Final = 32
 
 _ALGORITHM: Final = "HS256"
 _ISSUER: Final = "shelfpulse"
-_KEY = re.compile(r"^spk_([a-z0-9]{8})_([A-Za-z0-9_-]{20,64})$")
+_KEY = re.compile(r"^spk_(test_)?([a-z0-9]{8})_([A-Za-z0-9_-]{20,64})$")
 
 
 class TokenError(ValueError):
@@ -65,15 +65,16 @@ def read_access(token: str, *, secret: str, now: datetime) -> Access:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """An API key taken apart: ``prefix`` finds its row, ``digest`` proves it."""
+    """An API key taken apart: ``prefix`` finds its row, ``digest`` proves it; ``sandbox``: it says it is a trial's."""
 
     prefix: str
     digest: bytes
+    sandbox: bool
 
 
-def format_key(prefix: str, secret: str) -> str:
-    """The key as its owner sees it, once."""
-    return f"spk_{prefix}_{secret}"
+def format_key(prefix: str, secret: str, *, sandbox: bool) -> str:
+    """The key as its owner sees it, once: one of a sandbox cannot be mistaken for one that does something."""
+    return f"spk_{'test_' if sandbox else ''}{prefix}_{secret}"
 
 
 def read_key(text: str) -> ApiKey:
@@ -82,7 +83,7 @@ def read_key(text: str) -> ApiKey:
     if found is None:
         msg = "not an API key"
         raise TokenError(msg)
-    return ApiKey(found[1], digest(found[2]))
+    return ApiKey(found[2], digest(found[3]), sandbox=found[1] is not None)
 
 
 def digest(secret: str) -> bytes:

@@ -64,7 +64,7 @@ class ShipmentRequest(Input):
     """What shall leave: units by line number, all that is held unless given."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"carrier": "sf", "tracking_no": "SF1001", "units": {"1": 30}}]}
+        extra="forbid", json_schema_extra={"examples": [{"carrier": "van", "tracking_no": "V1001", "units": {"1": 30}}]}
     )
 
     carrier: CarrierId

@@ -35,7 +35,9 @@ class OrderRequest(Input):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "examples": [{"ship_to": "sh-001", "lines": [{"sku": "tea-500", "uom": "case", "packs": 4}]}]
+            "examples": [
+                {"org": "dealer-east", "ship_to": "sh-001", "lines": [{"sku": "tea-500", "uom": "case", "packs": 4}]}
+            ]
         },
     )
 

@@ -144,13 +144,14 @@ class Receipt(Input):
                 {
                     "to": "wh-east",
                     "lines": [
+                        {"sku": "tea-500", "units": 150, "cost": {"amount": "450.00", "currency": "CNY"}},
                         {
-                            "sku": "tea-500",
-                            "units": 150,
-                            "cost": {"amount": "450.00", "currency": "CNY"},
+                            "sku": "milk-1l",
+                            "units": 48,
+                            "cost": {"amount": "384.00", "currency": "CNY"},
                             "lot": "L2601",
                             "expires": "2027-01-31",
-                        }
+                        },
                     ],
                 }
             ]

@@ -40,7 +40,7 @@ class NewOrg(OrgRequest):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"id": "dealer-east", "parent": "brand", "kind": "dealer", "name": "East China Trading"}]
+            "examples": [{"id": "dealer-south", "parent": "brand", "kind": "dealer", "name": "South China Trading"}]
         }
     )
 
@@ -197,7 +197,7 @@ class ApiKeyShown(BaseModel):
 class MadeKey(BaseModel):
     """A new API key: the only time that it can be read."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"key": "spk_k3j9x0aa_…", "prefix": "k3j9x0aa"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"key": "spk_test_k3j9x0aa_…", "prefix": "k3j9x0aa"}]})
 
     key: str
     prefix: str

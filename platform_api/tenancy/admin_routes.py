@@ -25,6 +25,7 @@ from platform_api.kit.filters import OrgPath, Since, Until, bounds
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.quotas import Quota, check_quota
+from platform_api.kit.tokens import read_key
 from platform_api.tenancy import admin_queries as queries
 from platform_api.tenancy import oidc_queries, service
 from platform_api.tenancy.admin_models import (
@@ -172,7 +173,7 @@ def create_key(body: NewKey, caller: Head, tx: Tx) -> MadeKey:
     key = service.create_api_key(
         tx, login=body.login, name=body.name, expires_at=body.expires, scopes=frozenset(map(Scope, body.scopes))
     )
-    return MadeKey(key=key, prefix=key.split("_")[1])
+    return MadeKey(key=key, prefix=read_key(key).prefix)
 
 
 @router.post("/v1/api-keys/{key_id}:revoke", summary="Revoke an API key", responses=NOT_FOUND_RESPONSE)

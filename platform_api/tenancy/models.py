@@ -34,7 +34,7 @@ class AccessToken(BaseModel):
 
 
 class Me(BaseModel):
-    """Who the credential belongs to. ``sites`` null: every site of the tenant."""
+    """Who the credential belongs to. ``sites`` null: every site of the tenant; ``sandbox``: it has test data alone."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -44,6 +44,7 @@ class Me(BaseModel):
                     "name": "Lin Wei",
                     "role": "ops",
                     "tenant": "acme",
+                    "sandbox": False,
                     "locale": "zh",
                     "sites": None,
                 }
@@ -55,5 +56,6 @@ class Me(BaseModel):
     name: str
     role: Role
     tenant: str
+    sandbox: bool
     locale: str
     sites: list[str] | None

@@ -18,7 +18,10 @@ SELECT i.*, set_config('app.tenant', i.tenant_id, true) AS entered
 FROM auth_identity(%(user_id)s, %(login)s) i
 """
 
-USER_ID_BY_LOGIN = "SELECT user_id, tenant_id FROM app_user WHERE login = %(login)s"
+USER_ID_BY_LOGIN = """
+SELECT u.user_id, u.tenant_id, t.sandbox_of IS NOT NULL AS sandbox
+FROM app_user u JOIN tenant t USING (tenant_id) WHERE u.login = %(login)s
+"""
 
 REPLACE_HASH = "UPDATE app_user SET password_hash = %(password_hash)s WHERE user_id = %(user_id)s"
 

@@ -55,6 +55,7 @@ def read_me(caller: Caller) -> Me:
         name=caller.name,
         role=caller.role,
         tenant=caller.tenant_id,
+        sandbox=caller.sandbox,
         locale=caller.locale,
         sites=None if caller.sites is None else list(caller.sites),
     )

@@ -133,7 +133,7 @@ def create_api_key(
             "scopes": [str(scope) for scope in scopes],
         },
     )
-    return tokens.format_key(prefix, secret)
+    return tokens.format_key(prefix, secret, sandbox=user["sandbox"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +229,7 @@ def identify_with(secret: str) -> Identify:
             orgs=None if row["orgs"] is None else tuple(row["orgs"]),
             scopes=scopes,
             by_key=by_key,
+            sandbox=row["sandbox"],
         )
 
     return identify
@@ -243,7 +244,9 @@ def _decoy_hash() -> str:
 def _key_owner(tx: Connection, key: tokens.ApiKey, now: datetime) -> DictRow:
     """The key's row with its owner's. Raises TokenError."""
     row = tx.execute(queries.KEY_IDENTITY, {"prefix": key.prefix}).fetchone()
-    if row is None or not compare_digest(bytes(row["key_hash"]), key.digest):
+    is_proven = row is not None and compare_digest(bytes(row["key_hash"]), key.digest)
+    # What a key is for is read in its first letters, by people and by scanners: they must be true.
+    if row is None or not is_proven or row["sandbox"] is (not key.sandbox):
         msg = "API key is not valid"
         raise tokens.TokenError(msg)
     if row["revoked_at"] is not None or (row["expires_at"] is not None and row["expires_at"] <= now):

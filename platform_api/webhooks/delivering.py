@@ -24,6 +24,8 @@ ALL_MAX: Final = 40
 """Deliveries of one round."""
 SENDERS: Final = 8
 SLACK_S: Final = 10.0
+SANDBOX_HEADER: Final = "shelfpulse-sandbox"
+"""Of what happened to test data; the body says so too, since its signature covers that."""
 
 Row = Mapping[str, Any]
 
@@ -80,6 +82,7 @@ def attempt(row: Row, sending: Sending) -> Tried:
     headers = {
         "content-type": f"{MEDIA_TYPE}; charset=utf-8",
         "user-agent": "ShelfPulse",
+        **({SANDBOX_HEADER: "true"} if row["sandbox"] else {}),
         **signed_headers(keys, str(row["event_id"]), datetime.now(UTC), body),
     }
     try:
@@ -100,6 +103,7 @@ def render(row: Row) -> str:
             "subject": row["subject"],
             "time": row["at"],
             "datacontenttype": "application/json",
+            **({"sandbox": True} if row["sandbox"] else {}),
         },
         shown(row["data"]),
     )

@@ -122,8 +122,10 @@ WITH due AS (
     FROM due WHERE d.tenant_id = due.tenant_id AND d.webhook_id = due.webhook_id AND d.event_id = due.event_id
     RETURNING d.tenant_id, d.webhook_id, d.event_id, d.attempts
 )
-SELECT taken.*, due.url, due.secret, due.previous_secret, o.type, o.subject, o.data, o.at
+SELECT taken.*, due.url, due.secret, due.previous_secret, o.type, o.subject, o.data, o.at,
+       t.sandbox_of IS NOT NULL AS sandbox
 FROM taken JOIN due USING (tenant_id, webhook_id, event_id) JOIN outbox o USING (tenant_id, event_id)
+JOIN tenant t USING (tenant_id)
 ORDER BY o.number
 """
 

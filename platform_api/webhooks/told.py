@@ -107,7 +107,10 @@ class TrialData(BaseModel):
 
 
 class Told(BaseModel, Generic[Data]):
-    """A CloudEvent (1.0, structured JSON). ``id`` is the header ``webhook-id``, the same at each attempt."""
+    """A CloudEvent (1.0, structured JSON). ``id`` is the header ``webhook-id``, the same at each attempt.
+
+    ``sandbox`` is there, and true, for what happened to the test data of a sandbox, and for nothing else.
+    """
 
     specversion: Literal["1.0"]
     id: UUID
@@ -116,6 +119,7 @@ class Told(BaseModel, Generic[Data]):
     subject: Annotated[str, Field(examples=["orders/018f3b1e-0000-7000-8000-000000000022"])]
     time: datetime
     datacontenttype: Literal["application/json"]
+    sandbox: Literal[True] | None = None
     data: Data
 
 

@@ -176,6 +176,16 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
 
 WHOLE: Final = frozenset(
     {
+        "POST /v1/skus",
+        "PUT /v1/skus/{sku}",
+        "PUT /v1/skus/{sku}/image",
+        "DELETE /v1/skus/{sku}/image",
+        "POST /v1/price-lists",
+        "PUT /v1/price-lists/{list_id}",
+        "POST /v1/price-lists/{list_id}:publish",
+        "POST /v1/price-lists/{list_id}:withdraw",
+        "POST /v1/stock-periods",
+        "POST /v1/carriers",
         "POST /v1/orgs",
         "PUT /v1/orgs/{org}",
         "GET /v1/users",

@@ -63,10 +63,18 @@ def test_no_text_is_taken_for_a_token(text: str) -> None:
 
 def test_a_key_is_found_by_its_prefix_and_proven_by_its_secret() -> None:
     secret = "A_-" + "b" * 40
-    key = tokens.read_key(tokens.format_key("abcd1234", secret))
+    key = tokens.read_key(tokens.format_key("abcd1234", secret, sandbox=False))
     assert key.prefix == "abcd1234"
     assert key.digest == tokens.digest(secret)
     assert secret.encode() not in key.digest
+
+
+def test_a_key_of_a_sandbox_says_so_in_its_first_letters() -> None:
+    text = tokens.format_key("abcd1234", "b" * 43, sandbox=True)
+    assert text.startswith("spk_test_")
+    assert tokens.read_key(text).sandbox
+    assert not tokens.read_key(text.replace("test_", "")).sandbox
+    assert tokens.read_key(text).prefix == "abcd1234"
 
 
 def test_passwords_are_judged_by_length_alone() -> None:

@@ -1,4 +1,4 @@
-"""The role of devices."""
+"""Tenants of test data."""
 
 from pathlib import Path
 from typing import Final
@@ -7,8 +7,8 @@ from alembic import op
 
 from stream.storage import execute_script
 
-revision = "0029"
-down_revision = "0028"
+revision = "0035"
+down_revision = "0034"
 branch_labels = None
 depends_on = None
 
@@ -16,7 +16,7 @@ SQL: Final = Path(__file__).parent.parent / "sql"
 
 
 def upgrade() -> None:
-    """Let users be devices."""
+    """Mark tenants of test data, and let them be cleared."""
     connection = op.get_bind().connection.driver_connection
     assert connection is not None
-    execute_script(connection, [(SQL / "0029_device_role.sql").read_text(encoding="utf-8")])
+    execute_script(connection, [(SQL / "0035_sandbox.sql").read_text(encoding="utf-8")])
