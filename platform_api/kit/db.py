@@ -1,7 +1,9 @@
 """One pool a process, one transaction a request, one tenant a transaction."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from types import TracebackType
 from typing import Annotated, Any, Final, cast
 
 import anyio
@@ -101,14 +103,9 @@ async def _lent(pool: Pool) -> AsyncIterator[Connection]:
         async with contextmanager_in_threadpool(pool.connection()) as waited_for:
             yield waited_for
         return
-    try:
+    async with AsyncExitStack() as ending:
+        ending.push_async_exit(partial(_end, pool, connection))
         yield connection
-    except BaseException as error:
-        with anyio.CancelScope(shield=True):
-            await run_in_threadpool(_give_back, pool, connection, error)
-        raise
-    with anyio.CancelScope(shield=True):
-        await run_in_threadpool(_give_back, pool, connection, None)
 
 
 def _ready(pool: Pool) -> Connection | None:
@@ -123,12 +120,23 @@ def _ready(pool: Pool) -> Connection | None:
     return None
 
 
-def _give_back(pool: Pool, connection: Connection, error: BaseException | None) -> None:
-    """Commit, or after an error roll back, and return the connection."""
-    try:
-        connection.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
-    finally:
-        pool.putconn(connection)
+async def _end(
+    pool: Pool,
+    connection: Connection,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+) -> None:
+    """Commit, or after an error roll back, and return the connection; a request that is cancelled does so too."""
+
+    def give_back() -> None:
+        try:
+            connection.__exit__(kind, error, trace)
+        finally:
+            pool.putconn(connection)
+
+    with anyio.CancelScope(shield=True):
+        await run_in_threadpool(give_back)
 
 
 # Without scope="function" FastAPI would commit after the response was sent: a client could be told of a write that
