@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from importlib.metadata import version
 from typing import Final
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -162,12 +163,21 @@ HUB_POOL_MAX: Final = 4
 
 
 def _mount(app: FastAPI) -> None:
-    app.include_router(health.router)
-    app.include_router(tenancy_routes.open_router)
-    app.include_router(oidc_router)
-    app.include_router(redeem_router)
-    app.include_router(carriers_open_router)
-    app.include_router(page_routes.open_router)
+    # FastAPI works a route out at its first request, anew for each inclusion: a second for all of ours.
+    app.router.routes.extend(_routes().routes)
+    app.mount("/static", _Static(directory=STATIC), name="static")
+
+
+@cache
+def _routes() -> APIRouter:
+    """All routes, the same for each application of a process: what differs they find in ``request.app.state``."""
+    routes = APIRouter()
+    routes.include_router(health.router)
+    routes.include_router(tenancy_routes.open_router)
+    routes.include_router(oidc_router)
+    routes.include_router(redeem_router)
+    routes.include_router(carriers_open_router)
+    routes.include_router(page_routes.open_router)
     # Everything else asks for a credential here, once, so that no route can forget to.
     guarded = [Depends(BEARER), Depends(COOKIE), Depends(principal, scope="function")]
     for router in (
@@ -206,8 +216,8 @@ def _mount(app: FastAPI) -> None:
         page_routes.router,
         desk_router,
     ):
-        app.include_router(router, dependencies=guarded)
-    app.mount("/static", _Static(directory=STATIC), name="static")
+        routes.include_router(router, dependencies=guarded)
+    return routes
 
 
 class _Static(StaticFiles):

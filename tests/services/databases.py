@@ -82,7 +82,8 @@ def clone(server: Server, names: Iterator[int] = itertools.count(1)) -> Iterator
     """DSN of a fresh database, dropped afterwards with all who are still connected."""
     name = f"test_{next(names)}"
     with psycopg.connect(server.dsn, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}".encode())
+        # Copying the files costs half of what writing each of their pages to the log does.
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY".encode())
     try:
         yield server.postgres.dsn(name)
     finally:

@@ -1,6 +1,7 @@
 """A fresh database in every storage tier at hand; the header of the run says which those are."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from deploy.migrations import upgrade
 from stream import storage
 from stream.storage import Connection, Tier
-from tests.services.databases import Server
+from tests.services.databases import Server, clone
 from tests.services.tiers import new_database, server_of, tiers_at_hand
 
 
@@ -42,8 +43,18 @@ def empty_database(tier: Tier, postgres_server: Server) -> Iterator[str]:
 
 
 @pytest.fixture
-def store(empty_database: str, tier: Tier) -> Iterator[Store]:
-    """A migrated database of the tier."""
-    upgrade(empty_database)
-    with storage.connect(empty_database, application="tests") as connection:
-        yield Store(empty_database, tier, connection)
+def store(tier: Tier, postgres_server: Server) -> Iterator[Store]:
+    """A migrated database of the tier; PostgreSQL's own is a copy of the one that was migrated for all tests."""
+    with _migrated(tier, postgres_server) as dsn, storage.connect(dsn, application="tests") as connection:
+        yield Store(dsn, tier, connection)
+
+
+@contextmanager
+def _migrated(tier: Tier, postgres_server: Server) -> Iterator[str]:
+    if tier is Tier.PLAIN:
+        with clone(postgres_server) as dsn:
+            yield dsn
+        return
+    with new_database(server_of(tier)) as dsn:
+        upgrade(dsn)
+        yield dsn

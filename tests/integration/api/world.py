@@ -6,12 +6,14 @@ tells them apart.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Final, LiteralString
 from uuid import UUID, uuid4
 
 import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
+from pwdlib import PasswordHash
 
 from contracts.facts import LIVE_CHANNEL
 from platform_api.tenancy import service
@@ -67,8 +69,8 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
     for unit, kind in (("brand", "brand"), ("east", "dealer"), ("west", "dealer")):
         parent = None if unit == "brand" else "brand"
         connection.execute("INSERT INTO org VALUES (%s, %s, %s, %s, %s)", (tenant, unit, parent, kind, unit.title()))
-    service.create_user(connection, tenant_id=tenant, login=f"ops@{tenant}", password=PASSWORD, role="ops")
-    # The others share its hash: making one takes time by design.
+    service.create_user(connection, tenant_id=tenant, login=f"ops@{tenant}", password=None, role="ops")
+    connection.execute("UPDATE app_user SET password_hash = %s WHERE login = %s", (_password_hash(), f"ops@{tenant}"))
     others: tuple[tuple[str, str, str | None], ...] = (
         ("hq", "hq", None),
         ("audit", "auditor", None),
@@ -186,6 +188,12 @@ def _tenant(connection: psycopg.Connection, tenant: str, now: datetime) -> Tenan
         "key_id": _scalar(connection, "SELECT key_id FROM api_key WHERE tenant_id = %s", tenant),
     }
     return Tenant(tenant, f"ops@{tenant}", key, series, anomaly, proposal, now, gateway, command, names)
+
+
+@cache
+def _password_hash() -> str:
+    """Shared by all people of all worlds: making one takes time by design."""
+    return PasswordHash.recommended().hash(PASSWORD)
 
 
 def _scalar(connection: psycopg.Connection, query: LiteralString, value: str) -> str:
