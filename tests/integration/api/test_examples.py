@@ -185,16 +185,16 @@ class Integrator:
         self._secret = made.get("secret", self._secret) if name == "carrier" else self._secret
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def dsn(postgres_server: Server) -> Iterator[str]:
-    """A database that this module's tests share."""
+    """A database with one tenant. Each test has its own: a sandbox that another used is not as it began."""
     with clone(postgres_server) as one, psycopg.connect(one) as connection:
         connection.execute("INSERT INTO tenant (tenant_id, name) VALUES ('acme', 'Acme')")
         connection.commit()
         yield one
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def owner(dsn: str) -> Iterator[psycopg.Connection[DictRow]]:
     """The connection of commands and of the worker."""
     with psycopg.connect(dsn, autocommit=True, row_factory=dict_row) as connection:
@@ -209,18 +209,18 @@ def command(dsn: str, *arguments: str) -> Any:
     return json.loads(ran.output)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def made(dsn: str) -> sandboxing.Sandbox:
     """The sandbox of acme."""
     return sandboxing.Sandbox(**command(dsn, "acme"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def application(dsn: str) -> FastAPI:
     return create_app(settings_for(dsn))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def client(application: FastAPI, made: sandboxing.Sandbox) -> Iterator[TestClient]:
     with TestClient(application, raise_server_exceptions=False) as one:
         one.headers["Authorization"] = f"Bearer {made.key}"
