@@ -11,6 +11,7 @@ from deploy.demo.channel.assortment import BRAND_WAREHOUSE, BY_LOT, BY_SKU, ON_S
 from deploy.demo.channel.demand import mean_units, units_sold
 from deploy.demo.channel.desk import TENANT, Desk
 from deploy.demo.channel.proposing import order_and_receive, turn_down
+from deploy.demo.channel.turns import Script, in_turn
 from platform_api.orders.return_rules import Fate
 from platform_api.sales import queries as sales
 from platform_api.stock import moving, till_queries, tills
@@ -67,19 +68,16 @@ def open_books(desk: Desk, week: Week) -> None:
 
 def play(desk: Desk, week: Week, seed: int) -> None:
     """A week: goods come, dealers order and are delivered, stores are filled, people buy, invoices are paid."""
-    _receive(desk, week)
-    for org in WAREHOUSES:
-        _order(desk, org, week)
-    for org in WAREHOUSES:
-        _fill_stores(desk, org, week)
-        if week.number % 2:
-            turn_down(desk, org, stores_of(org), week.at(3, 9))
-            _order_for_a_store(desk, org, week)
-        else:
-            order_and_receive(desk, org, stores_of(org), f"P-{org[7:]}-{week.monday:%G%V}", week.at(3, 9))
-    lines = [line for place in range(len(market.STORES)) for line in _sell(desk, place, week, seed)]
+    scripts = [_receive(desk, week)]
     for org, terms in TERMS.items():
-        desk.pay(org, week.at(4, 16) - terms, f"ICBC-{org[7:]}-{week.monday:%G%V}", week.at(4, 17))
+        scripts += [_order(desk, org, week), _fill_stores(desk, org, week), _pay(desk, org, week, terms)]
+        if week.number % 2:
+            scripts += [turn_down(desk, org, stores_of(org), week.at(3, 9)), _order_for_a_store(desk, org, week)]
+        else:
+            tracking = f"P-{org[7:]}-{week.monday:%G%V}"
+            scripts.append(order_and_receive(desk, org, stores_of(org), tracking, week.at(3, 9)))
+    in_turn(scripts)
+    lines = [line for place in range(len(market.STORES)) for line in _sell(desk, place, week, seed)]
     desk.drive(week.at(6, 23))
     # What forecasts learn from. The weeks' totals are booked, so that the lines have nothing to say to the books.
     names = ("site", "sku", "units", "sold_at", "receipt", "line")
@@ -127,7 +125,13 @@ def _missing(desk: Desk, location: str, needs: dict[str, int], least: float = 0.
     return {sku: need - free.get(sku, 0) for sku, need in needs.items() if free.get(sku, 0) < need * least}
 
 
-def _receive(desk: Desk, week: Week) -> None:
+def _pay(desk: Desk, org: str, week: Week, terms: timedelta) -> Script:
+    yield week.at(4, 17)
+    desk.pay(org, week.at(4, 16) - terms, f"ICBC-{org[7:]}-{week.monday:%G%V}", week.at(4, 17))
+
+
+def _receive(desk: Desk, week: Week) -> Script:
+    yield week.at(0, 7)
     needs = _needs(list(range(len(market.STORES))), BRAND_DAYS)
     cases = {
         sku: (units // BY_SKU[sku].pack_units + 1) * BY_SKU[sku].pack_units
@@ -140,8 +144,9 @@ def _receive(desk: Desk, week: Week) -> None:
         desk.post(MoveKind.RECEIPT, f"receipt-{week.number}", legs, when, costs)
 
 
-def _order(desk: Desk, org: str, week: Week) -> None:
+def _order(desk: Desk, org: str, week: Week) -> Script:
     """The dealer's weekly order: some in two shipments, some with a crushed case, some sent back in part."""
+    yield week.at(0, 9)
     warehouse, number = WAREHOUSES[org], week.number
     packs = {
         sku: -(-units // BY_SKU[sku].pack_units)
@@ -151,38 +156,54 @@ def _order(desk: Desk, org: str, week: Week) -> None:
         return
     order_id = desk.fill(org, warehouse, packs, week.at(0, 9), f"{week.monday:%G}-W{week.monday:%V}")
     if number % 4 == 1:
+        yield week.at(0, 10)
         desk.discount(order_id, 200, "季度促销 quarterly promotion", week.at(0, 10))
+    yield week.at(0, 11)
     desk.submit(order_id, SIGNERS[org][0], week.at(0, 11))
+    yield week.at(0, 14)
     desk.approve(order_id, week.at(0, 14))
     tracking = f"{org[7:8].upper()}{week.monday:%g%V}"
     shipments = []
+    yield week.at(1, 8)
     if number % 3 == 1 and (first := desk.held(order_id, len(packs) // 2)):
         shipments.append(desk.ship(order_id, f"{tracking}-1", week.at(1, 8), first))
+    yield week.at(1, 15)
     shipments.append(desk.ship(order_id, f"{tracking}-2", week.at(1, 15)))
+    yield week.at(1, 20)
     desk.drive(week.at(1, 20))
     for place, shipment in enumerate(shipments):
+        yield week.at(2, 9 + place)
         short = desk.less_some(shipment) if number % 5 == 2 and place == 0 else {}  # noqa: PLR2004 - some weeks
         desk.sign(shipment, SIGNERS[org], week.at(2, 9 + place), short)
     if number % 4 == 2:  # noqa: PLR2004 - some weeks
+        yield week.at(3, 10)
         back = desk.send_back(order_id, {1: 4}, "破损 damaged in transit", week.at(3, 10))
+        yield week.at(5, 11)
         desk.take_back(back, {1: Fate(restock=1, write_off=3)}, week.at(5, 11))
 
 
-def _order_for_a_store(desk: Desk, org: str, week: Week) -> None:
+def _order_for_a_store(desk: Desk, org: str, week: Week) -> Script:
     """Novelties that go to a store at once, past the dealer's warehouse."""
+    yield week.at(3, 10)
     stores = stores_of(org)
     place = stores[week.number // 2 % len(stores)]
     novelties = [one.sku for one in listed(place) if one.sku not in ON_SHELVES][week.number % 5 :: 4]
     reference = f"新品 novelties {week.monday:%G-W%V}"
     order_id = desk.fill(org, market.STORES[place].site, dict.fromkeys(novelties, 1), week.at(3, 10), reference)
+    yield week.at(3, 11)
     desk.submit(order_id, SIGNERS[org][0], week.at(3, 11))
+    yield week.at(3, 15)
     desk.approve(order_id, week.at(3, 15))
+    yield week.at(4, 9)
     shipment = desk.ship(order_id, f"S-{org[7:]}-{week.monday:%G%V}", week.at(4, 9))
+    yield week.at(4, 10)
     desk.drive(week.at(4, 10))
+    yield week.at(5, 10)
     desk.sign(shipment, (SIGNERS[org][0], "店长 store manager"), week.at(5, 10), {})
 
 
-def _fill_stores(desk: Desk, org: str, week: Week) -> None:
+def _fill_stores(desk: Desk, org: str, week: Week) -> Script:
+    yield week.at(2, 14)
     warehouse = WAREHOUSES[org]
     for place in stores_of(org):
         site = market.STORES[place].site

@@ -10,6 +10,7 @@ from deploy.demo import market
 from deploy.demo.channel import queries
 from deploy.demo.channel.assortment import BY_SKU, ON_SHELVES, WAREHOUSES, listed
 from deploy.demo.channel.desk import BUYERS, TENANT, Desk
+from deploy.demo.channel.turns import Script
 from deploy.planning import PLANNER
 from platform_api.flows import replenishing
 from platform_api.replenishment import queries as replenishment
@@ -58,26 +59,35 @@ def candidates(desk: Desk, org: str, stores: list[int]) -> list[tuple[int, int, 
     return sorted(found)
 
 
-def turn_down(desk: Desk, org: str, stores: list[int], when: datetime) -> None:
+def turn_down(desk: Desk, org: str, stores: list[int], when: datetime) -> Script:
     """A proposal that the dealer does not want."""
+    yield when
     _, place, sku = candidates(desk, org, stores)[0]
     proposal_id = propose(desk, place, sku, 2 * week_of(sku), when)
+    yield when + timedelta(hours=1)
     decide(desk, proposal_id, ProposalState.REJECTED, when + timedelta(hours=1))
 
 
-def order_and_receive(desk: Desk, org: str, stores: list[int], tracking: str, when: datetime) -> None:
+def order_and_receive(desk: Desk, org: str, stores: list[int], tracking: str, when: datetime) -> Script:
     """A proposal for a promotion, of more than the dealer has anywhere: it becomes an order, and is delivered."""
+    yield when
     _, place, sku = candidates(desk, org, stores)[0]
     places = [WAREHOUSES[org], *(market.STORES[one].site for one in stores)]
     spare = sum(desk.free(one).get(sku, 0) for one in places)
     proposal_id = propose(desk, place, sku, spare + BY_SKU[sku].pack_units, when)
+    yield when + timedelta(hours=1)
     decide(desk, proposal_id, ProposalState.APPROVED, when + timedelta(hours=1))
+    yield when + timedelta(hours=2)
     replenishing.fulfil_proposals(desk.tx, desk.at(when + timedelta(hours=2)), PLANNER)
     flow = desk.tx.execute(queries.ORDER_OF_PROPOSAL, {"tenant_id": TENANT, "proposal_id": proposal_id}).fetchone()
     if flow is None or flow["order_id"] is None:
         return  # nobody sells it, or there is no credit: it waits
+    yield when + timedelta(hours=3)
     desk.approve(flow["order_id"], when + timedelta(hours=3))
     if desk.held(flow["order_id"], 1):
+        yield when + timedelta(hours=20)
         shipment = desk.ship(flow["order_id"], tracking, when + timedelta(hours=20))
+        yield when + timedelta(hours=22)
         desk.drive(when + timedelta(hours=22))
+        yield when + timedelta(hours=30)
         desk.sign(shipment, (BUYERS[org], "店员 shop staff"), when + timedelta(hours=30), {})

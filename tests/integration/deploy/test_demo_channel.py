@@ -52,6 +52,17 @@ def test_the_books_of_a_quarter_hold(channel: str) -> None:
     assert report.ok, report.broken
 
 
+def test_what_an_orders_history_tells_last_happened_last(channel: str) -> None:
+    """No order is closed before something else happened to it."""
+    assert ask(
+        channel,
+        """SELECT order_no, action, at FROM (
+               SELECT *, max(at) OVER (PARTITION BY order_id ORDER BY event_no ROWS UNBOUNDED PRECEDING) AS latest
+               FROM order_event JOIN sales_order USING (tenant_id, order_id)) told
+           WHERE at < latest""",
+    ) == []  # fmt: skip
+
+
 def test_there_is_something_of_everything_that_pages_show(channel: str) -> None:
     assert ask(channel, "SELECT count(*), count(DISTINCT gtin) FROM sku") == [(60, 60)]
     assert ask(channel, "SELECT count(*) FROM sku_pack WHERE gtin <> ''") == [(60,)]
