@@ -46,6 +46,7 @@ from platform_api.logistics.routes import router as logistics_router
 from platform_api.pages import routes as page_routes
 from platform_api.pages.desk_routes import router as desk_router
 from platform_api.pages.rendering import STATIC
+from platform_api.pages.transfer_routes import router as transfer_pages_router
 from platform_api.replenishment.lane_routes import router as lanes_router
 from platform_api.replenishment.policy_routes import router as policies_router
 from platform_api.replenishment.refill_routes import router as refills_router
@@ -215,6 +216,7 @@ def _routes() -> APIRouter:
         exports_router,
         page_routes.router,
         desk_router,
+        transfer_pages_router,
     ):
         routes.include_router(router, dependencies=guarded)
     return routes

@@ -14,7 +14,7 @@ from platform_api.flows import confirming, ordering, refilling, replenishing
 from platform_api.imports import batch_queries
 from platform_api.kit import idempotency
 from platform_api.replenishment.planning import Planner
-from platform_api.stock import booking, reconciling, reserving, tills
+from platform_api.stock import booking, reconciling, reserving, tills, transferring
 from platform_api.webhooks import delivering
 
 ROUNDS_MAX = 20
@@ -57,8 +57,9 @@ def expire_reservations(connection: psycopg.Connection[Any], now: datetime) -> i
 
 
 def allocate_back_orders(connection: psycopg.Connection[Any], now: datetime) -> int:
-    """Hold units that have come for orders that wait for them; returns how many orders were looked at."""
-    return ordering.allocate_back_orders(_dicts(connection), now)
+    """Hold units that have come for orders, and then for transfers, that wait for them; how many were looked at."""
+    rows = _dicts(connection)
+    return ordering.allocate_back_orders(rows, now) + transferring.hold_back_orders(rows)
 
 
 def fulfil_proposals(connection: psycopg.Connection[Any], now: datetime, planner: Planner) -> int:
@@ -70,6 +71,7 @@ def confirm_refills(connection: psycopg.Connection[Any], now: datetime) -> int:
     """Let simulated carriers drive and shelves speak; returns how many cycles and shipments were settled."""
     rows = _dicts(connection)
     confirming.drive_simulated(rows, now)
+    replenishing.take_in_transfers(rows, now)
     refilling.watch(rows, now)
     return confirming.confirm_deliveries(rows, now) + replenishing.close_proposals(rows, now)
 

@@ -119,7 +119,8 @@ WHERE tenant_id = %(tenant_id)s AND {_OF_SITE} ORDER BY gateway_id"""),
 SELECT location_id AS location, kind, site_id AS site, parent_id AS parent, name FROM location
 WHERE tenant_id = %(tenant_id)s AND (site_id IS NULL OR {_OF_SITE}) ORDER BY location_id"""),
     Noun.STOCK: Source(f"""
-SELECT b.location_id AS location, b.sku, b.on_hand, b.reserved, b.value_minor, b.updated_at AS updated
+SELECT b.location_id AS location, b.sku, b.on_hand, b.reserved,
+       expired_units(b.tenant_id, b.location_id, b.sku) AS expired, b.value_minor, b.updated_at AS updated
 FROM stock_balance b JOIN location l USING (tenant_id, location_id)
 WHERE b.tenant_id = %(tenant_id)s AND {_SITES.format("l.")} ORDER BY b.location_id, b.sku"""),
     Noun.LOTS: Source(f"""
@@ -169,8 +170,9 @@ SELECT order_id AS id, order_no AS number, org_id AS org, state, ship_from, ship
        net_minor, adjustment_minor, total_minor, currency, created_at AS created, submitted_at AS submitted
 FROM sales_order WHERE tenant_id = %(tenant_id)s AND {_OF_ORG} AND {_bounded("created_at")} ORDER BY order_no"""),
     Noun.ORDER_LINES: Source(f"""
-SELECT o.order_id AS "order", o.order_no AS number, n.line_no AS line, n.sku, n.uom, n.packs, n.units,
-       n.unit_price_minor, n.net_minor, n.tax_basis_points, o.currency, n.reserved_units, n.shipped_units,
+SELECT o.order_id AS "order", o.order_no AS number, o.org_id AS org, o.reference, o.ship_to, o.ship_from,
+       n.line_no AS line, n.sku, n.uom, n.packs, n.units, n.unit_price_minor, n.net_minor,
+       n.tax_basis_points, o.currency, n.reserved_units, n.shipped_units,
        n.delivered_units, n.returned_units, n.invoiced_minor, n.refused_units, n.missing_units, n.credited_minor
 FROM sales_order o JOIN order_line n USING (tenant_id, order_id)
 WHERE o.tenant_id = %(tenant_id)s AND {_ORGS.format("o.")} AND {_bounded("o.created_at")}
@@ -190,6 +192,16 @@ SELECT s.shipment_id AS id, s.order_id AS "order", s.org_id AS org, s.ship_from,
 FROM shipment s LEFT JOIN shipment_line n USING (tenant_id, shipment_id)
 WHERE s.tenant_id = %(tenant_id)s AND {_ORGS.format("s.")} AND {_bounded("s.dispatched_at")}
 ORDER BY s.dispatched_at, s.shipment_id, n.line_no"""),
+    Noun.TRANSFERS: Source(f"""
+SELECT r.transfer_id AS id, r.origin AS "from", r.destination AS "to", r.state, r.reference, r.reason,
+       r.proposal_id AS proposal, n.sku, n.units, n.held, n.sent, n.received, n.missing, n.given_up,
+       r.created_at AS created, r.updated_at AS updated
+FROM transfer_request r JOIN transfer_request_line n USING (tenant_id, transfer_id)
+WHERE r.tenant_id = %(tenant_id)s AND {_bounded("r.created_at")}
+  AND (%(sites)s::text[] IS NULL OR EXISTS (
+      SELECT FROM location l WHERE l.tenant_id = r.tenant_id AND l.location_id IN (r.origin, r.destination)
+        AND {_SITES.format("l.")}))
+ORDER BY r.transfer_id, n.sku"""),
     Noun.CREDIT_ACCOUNTS: Source(
         f"""
 SELECT org_id AS org, currency, limit_minor, receivable_minor, committed_minor, deposit_minor, auto_approve

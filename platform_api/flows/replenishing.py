@@ -27,9 +27,8 @@ from platform_api.orders.service import Actor, write_lines
 from platform_api.replenishment import flow_queries as queries
 from platform_api.replenishment.planning import Planner
 from platform_api.replenishment.refill_rules import RefillState
-from platform_api.stock import moving
-from platform_api.stock.ledger import Move, StockError, hold
-from platform_api.stock.rules import MoveKind
+from platform_api.stock import reserving, transferring
+from platform_api.stock.ledger import hold
 
 AGAIN_AFTER: Final = timedelta(minutes=15)
 """A proposal that cannot be fulfilled is tried again after this time: prices, assortments and credit change."""
@@ -74,6 +73,27 @@ def close_proposals(tx: Connection, now: datetime) -> int:
     return ended
 
 
+def take_in_transfers(tx: Connection, now: datetime) -> int:
+    """Let stores put on their shelves what transfers brought for proposals, and end those that got nothing.
+
+    A transfer that waits for a proposal that is over is given up, so that its units are free. Returns how many
+    proposals and transfers were settled.
+    """
+    settled = 0
+    with tx.transaction():
+        for row in tx.execute(queries.BROUGHT).fetchall():
+            if not row["units"]:
+                _set_state(tx, row, ProposalState.REJECTED, now)
+            elif not _ask_refill(tx, row, row["units"], row["since"], now):
+                _set_state(tx, row, ProposalState.RECEIVED, now)
+            settled += 1
+    for row in tx.execute(queries.FORSAKEN).fetchall():
+        with tx.transaction():
+            reason = f"its proposal is {row['state']}"
+            settled += transferring.give_up(tx, row["tenant_id"], row["transfer_id"], reason)
+    return settled
+
+
 def _ended(row: Row) -> ProposalState:
     if row["order_state"] == "cancelled" or row["refill_state"] == RefillState.CANCELLED:
         return ProposalState.REJECTED
@@ -96,16 +116,21 @@ def _fulfil(tx: Connection, row: Row, now: datetime, planner: Planner) -> None:
         return
     _keep(tx, row, way, now, None)
     _set_state(tx, row, ProposalState.ORDERED, now)
-    if way.order_id is None:
-        arrival = refilling.Arrival(
-            site=row["site_id"],
-            sku=row["sku"],
-            units=way.units,
-            source="proposal",
-            source_id=row["proposal_id"],
-            since=now,
-        )
-        refilling.ask(tx, row["tenant_id"], arrival, now)
+    if way.outcome == "backroom":
+        _ask_refill(tx, row, way.units, now, now)
+
+
+def _ask_refill(tx: Connection, row: Row, units: int, since: datetime, now: datetime) -> bool:
+    """Ask the store to put on its shelves what has come for a proposal; False where no shelf counts the SKU."""
+    arrival = refilling.Arrival(
+        site=row["site_id"],
+        sku=row["sku"],
+        units=units,
+        source="proposal",
+        source_id=row["proposal_id"],
+        since=since,
+    )
+    return refilling.ask(tx, row["tenant_id"], arrival, now)
 
 
 def _find_way(tx: Connection, row: Row, now: datetime, planner: Planner) -> Way:
@@ -136,7 +161,7 @@ def _find_way(tx: Connection, row: Row, now: datetime, planner: Planner) -> Way:
     if spare:
         sources = cheapest(row, spare, lacking, ways, unit_price(tx, row, buyer, now), planner)
         if sum(sources.values()) >= row["units"]:
-            return _transfer(tx, row, sources, considered, now)
+            return _transfer(tx, row, sources, considered)
     return _order(tx, row, buyer, considered, now, planner)
 
 
@@ -148,29 +173,25 @@ def _require_cooled_down(tx: Connection, row: Row, now: datetime) -> None:
         raise BlockedError(msg)
 
 
-def _transfer(
-    tx: Connection, row: Row, sources: Mapping[str, int], considered: list[dict[str, Any]], now: datetime
-) -> Way:
-    site, sku = row["site_id"], row["sku"]
-    try:
-        hold(tx, row["tenant_id"], [(place, sku) for place in (*sources, site)])
-        legs = [
-            leg
-            for source, units in sorted(sources.items())
-            for leg in moving.transfer_legs(tx, row["tenant_id"], moving.Route(source, site, now.date()), {sku: units})
-        ]
-        move = Move(
-            kind=MoveKind.TRANSFER,
-            happened_at=now,
-            legs=legs,
-            source="proposal",
-            source_event_id=str(row["proposal_id"]),
-            reference=f"proposal:{row['proposal_id']}",
-            reason="moved before anything is bought",
+def _transfer(tx: Connection, row: Row, sources: Mapping[str, int], considered: list[dict[str, Any]]) -> Way:
+    """Ask the places that have the units to send them; they are held there until they leave."""
+    tenant_id, site, sku = row["tenant_id"], row["site_id"], row["sku"]
+    # All at once and in order: another worker may be asking the same places for another store.
+    hold(tx, tenant_id, [(place, sku) for place in sources])
+    for source, units in sorted(sources.items()):
+        if reserving.promisable(tx, tenant_id, source, [sku])[sku] < units:
+            msg = f"{source} has no longer {units} units of {sku} that are promised to nobody"
+            raise BlockedError(msg)
+        wish = transferring.Wish(
+            origin=source,
+            destination=site,
+            units={sku: units},
+            reference=f"proposal of cycle {row['cycle']}",
+            proposal_id=row["proposal_id"],
         )
-        moving.post_new(tx, row["tenant_id"], move, now)
-    except StockError as error:
-        raise BlockedError(str(error)) from error
+        if transferring.ask(tx, transferring.Hand(tenant_id), wish) is None:
+            msg = "there is a transfer for this proposal already"
+            raise BlockedError(msg)
     names = " and ".join(sorted(sources))
     verb = "has" if len(sources) == 1 else "have"
     return Way("transfer", f"{names} {verb} the units", row["units"], ",".join(sorted(sources)), considered=considered)

@@ -68,6 +68,7 @@ class Noun(StrEnum):
     ANOMALIES = "anomalies"
     PROPOSALS = "proposals"
     RETURNS = "returns"
+    TRANSFERS = "transfers"
     CARRIERS = "carriers"
     CREDIT_ACCOUNTS = "credit-accounts"
     RECEIVABLES = "receivables"

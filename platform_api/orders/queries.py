@@ -139,7 +139,8 @@ WHERE o.state IN ('approved', 'allocated', 'part_shipped')
       SELECT FROM order_line l
       JOIN stock_balance b ON b.tenant_id = l.tenant_id AND b.location_id = o.ship_from AND b.sku = l.sku
       WHERE l.tenant_id = o.tenant_id AND l.order_id = o.order_id
-        AND l.units > l.reserved_units + l.shipped_units AND b.on_hand > b.reserved
+        AND l.units > l.reserved_units + l.shipped_units
+        AND b.on_hand - expired_units(b.tenant_id, b.location_id, b.sku) > b.reserved
   )
 ORDER BY o.tenant_id, o.order_id
 LIMIT 200

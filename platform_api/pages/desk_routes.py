@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from platform_api.flows.order_routes import actor_of
-from platform_api.kit.auth import Caller
+from platform_api.kit.auth import Caller, Principal
 from platform_api.kit.db import Tx
 from platform_api.kit.paging import CURSOR_MAX_CHARS
 from platform_api.pages.desk import read_desk
@@ -39,9 +39,7 @@ def show_desk(  # noqa: PLR0913, PLR0917  # a cursor for each list
         return switch(language, "/desk")
     locale = locale_of(request)
     cursors = {"proposals": proposals, "orders": orders, "refills": refills, "returns": returns, "entries": entries}
-    shown = read_desk(tx, caller, cursors)
-    context = {"caller": caller, "states": STATE_TEXTS, "texts": script_texts(locale), **shown}
-    return render("desk.html", locale, context)
+    return render("desk.html", locale, {**shown_to(caller, locale), **read_desk(tx, caller, cursors)})
 
 
 @router.get("/orders/{order_id}")
@@ -50,10 +48,10 @@ def show_order(order_id: UUID, request: Request, caller: Caller, tx: Tx, languag
     if language in LANGUAGES:
         return switch(language, f"/orders/{order_id}")
     locale = locale_of(request)
-    context = {
-        "caller": caller,
-        "states": STATE_TEXTS,
-        "texts": script_texts(locale),
-        **read_page(tx, caller, actor_of(caller), order_id, locale),
-    }
+    context = {**shown_to(caller, locale), **read_page(tx, caller, actor_of(caller), order_id, locale)}
     return render("order.html", locale, context)
+
+
+def shown_to(caller: Principal, locale: str) -> dict[str, object]:
+    """What each page of daily work is given."""
+    return {"caller": caller, "states": STATE_TEXTS, "texts": script_texts(locale)}

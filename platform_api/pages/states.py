@@ -26,6 +26,9 @@ STATE_TEXTS: Final[dict[str, str]] = {
     "done": N_("done"),
     # Returns
     "requested": N_("requested"),
+    # Transfers
+    "part_sent": N_("part sent"),
+    "sent": N_("sent"),
     # Receivables
     "invoice": N_("invoice"),
     "payment": N_("payment"),

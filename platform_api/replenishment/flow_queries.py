@@ -55,7 +55,8 @@ WITH below AS (
 SELECT w.site_id, w.lat, w.lon, free.units FROM below w
 JOIN stock_balance b ON b.tenant_id = %(tenant_id)s AND b.location_id = w.site_id AND b.sku = %(sku)s
 CROSS JOIN LATERAL (
-    SELECT b.on_hand - b.reserved - CASE WHEN w.kind = 'store' THEN greatest(0,
+    SELECT b.on_hand - b.reserved - expired_units(b.tenant_id, b.location_id, b.sku)
+           - CASE WHEN w.kind = 'store' THEN greatest(0,
                coalesce((SELECT t.target FROM stock_policy t
                          WHERE t.tenant_id = b.tenant_id AND t.site_id = w.site_id AND t.sku = b.sku), 0)
                - coalesce((SELECT sum(p.on_shelf)::int FROM shelf_position p
@@ -77,7 +78,7 @@ ORDER BY p.site_id
 """
 
 BACKROOM = """
-SELECT on_hand - reserved AS free FROM stock_balance
+SELECT on_hand - reserved - expired_units(tenant_id, location_id, sku) AS free FROM stock_balance
 WHERE tenant_id = %(tenant_id)s AND location_id = %(site_id)s AND sku = %(sku)s
 """
 
@@ -98,7 +99,7 @@ WHERE tenant_id = %(tenant_id)s AND proposal_id = %(proposal_id)s
   AND state IN ('open', 'approved', 'ordered')
 """
 
-# Proposals that wait for the shelves: what these saw of their tasks (refill_queries.py). Units that were moved where no
+# Proposals that wait for the shelves: what these saw of their tasks (refill_queries.py). Units of a back room where no
 # shelf holds the SKU are there by the books, and no task will ever speak of them.
 WAITING = """
 SELECT p.tenant_id, p.proposal_id, p.site_id, f.order_id, o.state AS order_state, r.state AS refill_state
@@ -108,9 +109,39 @@ LEFT JOIN refill_task r ON r.tenant_id = p.tenant_id AND r.source = 'proposal' A
 LEFT JOIN sales_order o ON o.tenant_id = f.tenant_id AND o.order_id = f.order_id
 WHERE p.state = 'ordered'
   AND (r.state <> 'open' OR o.state = 'cancelled'
-       OR (r.refill_id IS NULL AND f.outcome IN ('transfer', 'backroom')))
+       OR (r.refill_id IS NULL AND f.outcome IN ('transfer', 'backroom')
+           AND NOT EXISTS (SELECT FROM transfer_request a
+                           WHERE a.tenant_id = p.tenant_id AND a.proposal_id = p.proposal_id)))
 ORDER BY p.tenant_id, p.proposal_id
 FOR UPDATE OF p SKIP LOCKED
+"""
+
+# Proposals of which every transfer has ended and nobody was asked to refill yet: what has come, and since when.
+BROUGHT = """
+SELECT p.tenant_id, p.proposal_id, p.site_id, p.sku, came.units,
+       (SELECT min(m.happened_at) FROM transfer_request a
+        JOIN stock_move m ON m.tenant_id = a.tenant_id AND m.reference = 'transfer:' || a.transfer_id
+        JOIN stock_entry e ON e.tenant_id = m.tenant_id AND e.move_id = m.move_id
+        WHERE a.tenant_id = p.tenant_id AND a.proposal_id = p.proposal_id AND e.location_id = a.destination
+          AND e.units > 0) AS since
+FROM proposal p CROSS JOIN LATERAL (
+    SELECT sum(n.received)::int AS units, bool_and(a.state IN ('received', 'cancelled')) AS ended
+    FROM transfer_request a JOIN transfer_request_line n USING (tenant_id, transfer_id)
+    WHERE a.tenant_id = p.tenant_id AND a.proposal_id = p.proposal_id
+) came
+WHERE p.state = 'ordered' AND came.ended
+  AND NOT EXISTS (SELECT FROM refill_task r
+                  WHERE r.tenant_id = p.tenant_id AND r.source = 'proposal' AND r.source_id = p.proposal_id)
+ORDER BY p.tenant_id, p.proposal_id
+FOR UPDATE OF p SKIP LOCKED
+"""
+
+# Transfers that hold units for a proposal that is over.
+FORSAKEN = """
+SELECT a.tenant_id, a.transfer_id, p.state FROM transfer_request a JOIN proposal p USING (tenant_id, proposal_id)
+WHERE a.state IN ('requested', 'part_sent') AND p.state NOT IN ('open', 'approved', 'ordered')
+ORDER BY a.tenant_id, a.transfer_id
+LIMIT 200
 """
 
 OF_ORDER = """

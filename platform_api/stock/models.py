@@ -39,7 +39,10 @@ class Location(BaseModel):
 
 
 class Balance(BaseModel):
-    """What a place holds of a SKU by the books, and what of it can be promised (``atp``: free now, and due in time)."""
+    """What a place holds of a SKU by the books, and what of it can be promised (``atp``: free now, and due in time).
+
+    ``expired`` units are on hand, and promised to nobody.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -53,6 +56,7 @@ class Balance(BaseModel):
                     "name_en": "Green tea 500 ml",
                     "on_hand": 240,
                     "reserved": 30,
+                    "expired": 0,
                     "due": 120,
                     "atp": 330,
                     "value": {"amount": "720.00", "currency": "CNY"},
@@ -70,6 +74,7 @@ class Balance(BaseModel):
     name_en: str
     on_hand: int
     reserved: int
+    expired: int
     due: int
     atp: int
     value: MoneyText

@@ -18,7 +18,7 @@ LOCATION = f"{_LOCATION} AND l.location_id = %(location)s"
 
 BALANCES = f"""
 SELECT b.location_id, l.kind, l.site_id, b.sku, k.name_zh, k.name_en, b.on_hand, b.reserved, b.value_minor, k.currency,
-       b.updated_at,
+       b.updated_at, expired_units(b.tenant_id, b.location_id, b.sku) AS expired,
        coalesce((SELECT sum(d.units) FROM due_receipt d
                  WHERE d.tenant_id = b.tenant_id AND d.location_id = b.location_id AND d.sku = b.sku
                    AND d.state = 'open' AND (%(until)s::timestamptz IS NULL OR d.due_at <= %(until)s)), 0)::int AS due
@@ -150,6 +150,10 @@ KNOWN_SKUS = "SELECT sku, by_lot FROM sku WHERE tenant_id = %(tenant_id)s AND sk
 INSERT_RESERVATION = """
 INSERT INTO reservation (tenant_id, reservation_id, location_id, sku, units, reference, expires_at)
 VALUES (%(tenant_id)s, %(reservation_id)s, %(location)s, %(sku)s, %(units)s, %(reference)s, %(expires_at)s)
+"""
+
+EXPIRED_UNITS = """
+SELECT w.sku, expired_units(%(tenant_id)s, %(location)s, w.sku) AS units FROM unnest(%(skus)s::text[]) AS w (sku)
 """
 
 HELD = """

@@ -3,6 +3,7 @@
 A reservation changes only while the balance of its place is locked.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -35,15 +36,15 @@ def reserve(
     reference: str,
     expires_at: datetime | None = None,
 ) -> dict[str, int]:
-    """Reserve what there is of each SKU, at most what is wanted; the units that were, by SKU.
+    """Reserve what there is of each SKU and has not expired, at most what is wanted; the units that were, by SKU.
 
     ``wanted`` holds positive units. The places stay locked until the transaction ends. Raises UnknownPlaceError.
     """
-    balances = hold(tx, tenant_id, ((location, sku) for sku in wanted))
+    free = promisable(tx, tenant_id, location, wanted)
     granted = {}
     for sku, units in sorted(wanted.items()):
         assert units > 0
-        taken = max(0, min(units, balances[location, sku].free))
+        taken = min(units, free[sku])
         granted[sku] = taken
         if not taken:
             continue
@@ -54,6 +55,18 @@ def reserve(
             {**place, "reservation_id": new_key(), "reference": reference, "expires_at": expires_at},
         )
     return granted
+
+
+def promisable(tx: Connection, tenant_id: str, location: str, skus: Iterable[str]) -> dict[str, int]:
+    """Units by SKU that are promised to nobody and have not expired, never negative; the places are locked then.
+
+    Raises UnknownPlaceError.
+    """
+    names = list(skus)
+    balances = hold(tx, tenant_id, ((location, sku) for sku in names))
+    place = {"tenant_id": tenant_id, "location": location, "skus": names}
+    expired = {row["sku"]: row["units"] for row in tx.execute(queries.EXPIRED_UNITS, place)}
+    return {sku: max(0, balances[location, sku].free - expired[sku]) for sku in names}
 
 
 def held_for(tx: Connection, tenant_id: str, reference: str, location: str | None = None) -> list[Reservation]:

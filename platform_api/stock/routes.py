@@ -108,11 +108,11 @@ def _location(row: Row) -> Location:
 
 
 def _balance(row: Row) -> Balance:
-    same = {name: row[name] for name in ("kind", "sku", "name_zh", "name_en", "on_hand", "reserved", "due")}
+    same = {name: row[name] for name in ("kind", "sku", "name_zh", "name_en", "on_hand", "reserved", "expired", "due")}
     return Balance(
         location=row["location_id"],
         site=row["site_id"],
-        atp=available(row["on_hand"], row["reserved"], [row["due"]]),
+        atp=available(row["on_hand"] - row["expired"], row["reserved"], [row["due"]]),
         value=MoneyText.of(row["value_minor"], row["currency"]),
         updated=row["updated_at"],
         **same,

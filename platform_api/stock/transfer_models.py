@@ -15,7 +15,7 @@ Counts = Annotated[dict[Sku, Annotated[int, Field(ge=0, le=UNITS_MAX)]], Field(m
 
 
 class TransferRequest(Transfer):
-    """Units that ``to`` asks ``from`` for. Nothing moves before they are sent."""
+    """Units that ``to`` asks ``from`` for. What is there is held for them; nothing moves before they are sent."""
 
 
 class SendRequest(Input):
@@ -46,10 +46,11 @@ class CloseRequest(Input):
 
 
 class TransferLine(BaseModel):
-    """A line: ``waiting`` units are on back-order, ``on_the_way`` ones have left and not come."""
+    """A line: ``waiting`` units have not left, of which ``held`` ones nobody else gets; ``on_the_way`` ones have."""
 
     sku: str
     units: int
+    held: int
     sent: int
     received: int
     missing: int
@@ -59,7 +60,7 @@ class TransferLine(BaseModel):
 
 
 class TransferShown(BaseModel):
-    """A transfer that was asked for, and how far it is."""
+    """A transfer that was asked for, and how far it is; ``proposal`` is what asked for it, null for people."""
 
     model_config = ConfigDict(
         populate_by_name=True,
@@ -72,6 +73,7 @@ class TransferShown(BaseModel):
                     "state": "part_sent",
                     "reference": "",
                     "reason": "",
+                    "proposal": None,
                     "created": "2026-01-05T08:12:31Z",
                     "updated": "2026-01-05T09:12:31Z",
                     "version": 2,
@@ -79,6 +81,7 @@ class TransferShown(BaseModel):
                         {
                             "sku": "tea-500",
                             "units": 30,
+                            "held": 10,
                             "sent": 20,
                             "received": 0,
                             "missing": 0,
@@ -98,6 +101,7 @@ class TransferShown(BaseModel):
     state: TransferState
     reference: str
     reason: str
+    proposal: UUID | None
     created: datetime
     updated: datetime
     version: int
@@ -106,7 +110,7 @@ class TransferShown(BaseModel):
 
 def progress_of(line: Mapping[str, Any]) -> Progress:
     """How far a line is."""
-    return Progress(**{name: line[name] for name in ("units", "sent", "received", "missing", "given_up")})
+    return Progress(**{name: line[name] for name in ("units", "held", "sent", "received", "missing", "given_up")})
 
 
 def shown(row: Mapping[str, Any]) -> TransferShown:
@@ -121,6 +125,7 @@ def shown(row: Mapping[str, Any]) -> TransferShown:
         to=row["destination"],
         created=row["created_at"],
         updated=row["updated_at"],
+        proposal=row["proposal_id"],
         lines=lines,
         **{name: row[name] for name in ("state", "reference", "reason", "version")},
     )

@@ -1,17 +1,16 @@
 """/v1/transfer-requests: units that a place asks another one for, sent and received in parts."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from platform_api.kit.auth import Caller, Principal
 from platform_api.kit.conditions import ExpectedVersion, etag
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found, unprocessable
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
-from platform_api.kit.keys import new_key
 from platform_api.kit.paging import Listing, Paging
 from platform_api.stock import transfer_queries as queries
 from platform_api.stock import transferring
@@ -25,19 +24,22 @@ from platform_api.stock.transfer_models import (
     TransferShown,
     shown,
 )
+from platform_api.stock.transfer_rules import TransferState
 
 router = APIRouter(tags=["stock"], responses=COMMON_RESPONSES)
 
 ENDS: Final = PHYSICAL - {"transit"}
 """Kinds of places that a transfer goes from and to."""
+States = Annotated[list[TransferState] | None, Query(alias="state", description="Only those in one of these states")]
 MOVED: Final[dict[int | str, dict[str, Any]]] = {**CREATE_RESPONSES, **CHANGE_RESPONSES}
 
 
 @router.get("/v1/transfer-requests", summary="List transfers that were asked for")
-def list_transfers(caller: Caller, tx: Tx, page: Paging) -> Listing[TransferShown]:
+def list_transfers(caller: Caller, tx: Tx, page: Paging, states: States = None) -> Listing[TransferShown]:
     """Transfers from and to places that the caller sees, the newest first."""
     (after,) = page.after("transfer-requests", tuple[UUID]) or (None,)
-    rows = tx.execute(queries.TRANSFERS, {**caller.scope, "after": after, "limit": page.limit + 1}).fetchall()
+    values = {"states": states or None, "after": after, "limit": page.limit + 1}
+    rows = tx.execute(queries.TRANSFERS, {**caller.scope, **values}).fetchall()
     return page.listing("transfer-requests", rows, key=lambda row: (row["transfer_id"],), item=shown)
 
 
@@ -57,7 +59,7 @@ def read(transfer_id: UUID, caller: Caller, tx: Tx, response: Response) -> Trans
     responses={**CREATE_RESPONSES, **NOT_FOUND_RESPONSE},
 )
 def ask(body: TransferRequest, caller: Mover, tx: Tx, once: OnceOnly) -> Response:
-    """Units of one place for another. Nothing is held for it: it takes what is free when it is sent."""
+    """Units of one place for another. What is there is held for it at once, the rest as it comes."""
     return once.answer(body, lambda: _ask(tx, caller, body))
 
 
@@ -74,7 +76,9 @@ def send(
     """Units leave their place, first expired first; the rest waits, to be sent later or given up."""
 
     def act() -> None:
-        transferring.send(tx, caller, transferring.lock(tx, caller, transfer_id, version), body.units)
+        row = transferring.lock(tx, hand_of(caller), transfer_id, version)
+        require_place(tx, caller, row["origin"])
+        transferring.send(tx, hand_of(caller), row, body.units)
 
     return once.answer(body, lambda: _made(tx, caller, transfer_id, act))
 
@@ -92,8 +96,9 @@ def receive(
     """Units are there by the books, in the lots in which they left; what is missing is a loss."""
 
     def act() -> None:
-        row = transferring.lock(tx, caller, transfer_id, version)
-        transferring.receive(tx, caller, row, body.received, body.missing)
+        row = transferring.lock(tx, hand_of(caller), transfer_id, version)
+        require_place(tx, caller, row["destination"])
+        transferring.receive(tx, hand_of(caller), row, body.received, body.missing)
 
     return once.answer(body, lambda: _made(tx, caller, transfer_id, act))
 
@@ -103,10 +108,16 @@ def close(
     transfer_id: UUID, body: CloseRequest, caller: Mover, version: ExpectedVersion, tx: Tx, response: Response
 ) -> TransferShown:
     """What has not left is not sent any more; what is on its way may still be received."""
-    transferring.close(tx, caller, transferring.lock(tx, caller, transfer_id, version), body.reason)
+    hand = hand_of(caller)
+    transferring.close(tx, hand, transferring.lock(tx, hand, transfer_id, version), body.reason)
     found = _read(tx, caller, transfer_id)
     response.headers["ETag"] = etag(found.version)
     return found
+
+
+def hand_of(caller: Principal) -> transferring.Hand:
+    """The hand of a person."""
+    return transferring.Hand(caller.tenant_id, caller.user_id, caller.sites)
 
 
 def _ask(tx: Connection, caller: Principal, body: TransferRequest) -> Made:
@@ -114,12 +125,16 @@ def _ask(tx: Connection, caller: Principal, body: TransferRequest) -> Made:
         if require_place(tx, caller, place) not in ENDS:
             raise unprocessable(f"body.{field}", "holds no stock")
     require_skus(tx, caller, [line.sku for line in body.lines])
-    key = {"tenant_id": caller.tenant_id, "transfer_id": new_key()}
-    head = {"origin": body.from_, "destination": body.to, "reference": body.reference, "user_id": caller.user_id}
-    tx.execute(queries.INSERT_TRANSFER, {**key, **head})
-    with tx.cursor() as cursor:
-        cursor.executemany(queries.INSERT_LINE, [{**key, **line.model_dump()} for line in body.lines])
-    return _made(tx, caller, key["transfer_id"], lambda: None)
+    wish = transferring.Wish(
+        origin=body.from_,
+        destination=body.to,
+        units={line.sku: line.units for line in body.lines},
+        reference=body.reference,
+    )
+    with told():
+        transfer_id = transferring.ask(tx, hand_of(caller), wish)
+    assert transfer_id is not None  # no proposal asks
+    return _made(tx, caller, transfer_id, lambda: None)
 
 
 def _made(tx: Connection, caller: Principal, transfer_id: Any, act: Callable[[], None]) -> Made:

@@ -5,6 +5,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class TransferAct(StrEnum):
+    """What is done to a transfer, and told. Stored, so names never change."""
+
+    REQUESTED = "requested"
+    SENT = "sent"
+    RECEIVED = "received"
+    CLOSED = "closed"
+
+
 class TransferState(StrEnum):
     """How far a transfer is. Stored, so names never change."""
 
@@ -20,18 +29,27 @@ class TransferState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Units of a line: asked for, sent, and of these received or missing; given up are those that are not sent."""
+    """Units of a line: asked for, sent, and of these received or missing; given up are those that are not sent.
+
+    ``held`` are those of the waiting ones that nobody else gets.
+    """
 
     units: int
     sent: int = 0
     received: int = 0
     missing: int = 0
     given_up: int = 0
+    held: int = 0
 
     @property
     def waiting(self) -> int:
         """Units on back-order."""
         return self.units - self.sent - self.given_up
+
+    @property
+    def unheld(self) -> int:
+        """Units on back-order for which nothing is held yet."""
+        return self.waiting - self.held
 
     @property
     def on_the_way(self) -> int:
@@ -52,12 +70,12 @@ def state_of(lines: Iterable[Progress]) -> TransferState:
 def units_to_send(
     lines: Mapping[str, Progress], free: Mapping[str, int], asked: Mapping[str, int] | None
 ) -> dict[str, int]:
-    """Units by SKU that leave now: as asked, or all that waits and is there.
+    """Units by SKU that leave now: as asked, or all that waits and is held, or free at the place.
 
     Raises ValueError for more than waits, and when nothing would leave.
     """
     if asked is None:
-        units = {sku: min(line.waiting, max(0, free.get(sku, 0))) for sku, line in lines.items()}
+        units = {sku: min(line.waiting, line.held + max(0, free.get(sku, 0))) for sku, line in lines.items()}
     else:
         units = dict(asked)
         for sku, count in units.items():

@@ -53,7 +53,8 @@ WHERE tenant_id = %(tenant_id)s AND event_id = %(event_id)s
 
 EVENTS = """
 SELECT event_id, type, subject, data, at FROM outbox
-WHERE tenant_id = %(tenant_id)s AND (%(orgs)s::text[] IS NULL OR org_id = ANY(%(orgs)s))
+WHERE tenant_id = %(tenant_id)s
+  AND (%(orgs)s::text[] IS NULL OR org_id = ANY(%(orgs)s) OR other_org_id = ANY(%(orgs)s))
   AND (%(types)s::text[] IS NULL OR type = ANY(%(types)s))
   AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
   AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
@@ -85,7 +86,7 @@ INSERT INTO webhook_delivery AS kept (tenant_id, webhook_id, event_id, subject, 
 SELECT w.tenant_id, w.webhook_id, o.event_id, o.subject, o.number
 FROM webhook w JOIN outbox o USING (tenant_id)
 WHERE w.tenant_id = %(tenant_id)s AND w.webhook_id = %(webhook_id)s AND o.type <> 'webhook.test'
-  AND (w.org_id IS NULL OR o.org_id IN (SELECT org_id FROM below))
+  AND (w.org_id IS NULL OR o.org_id IN (SELECT org_id FROM below) OR o.other_org_id IN (SELECT org_id FROM below))
   AND (o.event_id = ANY(%(events)s::uuid[])
        OR (o.at >= %(since)s AND o.at < %(until)s AND (w.events = '{}' OR o.type = ANY(w.events))))
 ORDER BY o.event_id

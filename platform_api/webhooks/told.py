@@ -99,6 +99,18 @@ class ReturnData(BaseModel):
     decision: str
 
 
+class TransferData(BaseModel):
+    """A transfer of which something was asked, sent, received or given up; ``proposal`` is what asked for it."""
+
+    id: UUID
+    from_: Annotated[str, Field(alias="from")]
+    to: str
+    state: str
+    reference: str
+    reason: str
+    proposal: UUID | None
+
+
 class TrialData(BaseModel):
     """A trial of a subscription, and who asked for it."""
 
@@ -131,6 +143,7 @@ DATA: Final[dict[str, type[BaseModel]]] = {
     "receivable": ReceivableData,
     "return": ReturnData,
     "shipment": ShipmentData,
+    "transfer": TransferData,
 }
 """What is told of each noun of ``rules.STATES``."""
 

@@ -105,8 +105,16 @@ def test_a_dealer_asks_to_send_goods_back_and_operations_receive_them(
     page.get_by_test_id("ask-return").click()
     asked = page.get_by_test_id("order-returns").locator("li", has_text="纸箱压坏")
     expect(asked.locator(".tag")).to_have_attribute("data-state", "requested", timeout=DEADLINE_MS)
+    page.locator("[data-return]").first.fill("1")
+    page.get_by_test_id("return-reason").fill("不想要了")
+    page.get_by_test_id("ask-return").click()
+    expect(page.get_by_test_id("order-returns").locator("li", has_text="不想要了")).to_have_count(
+        1, timeout=DEADLINE_MS
+    )
     page.context.close()
     page = open_desk(chromium, market, "ops@demo", watch, locale="en-GB", phone=True)
+    page.goto(address)
+    turn_down_by_keyboard(page)
     page.goto(address)
     asked = page.get_by_test_id("order-returns").locator("li", has_text="纸箱压坏")
     asked.get_by_test_id("approve-return").click()
@@ -115,6 +123,21 @@ def test_a_dealer_asks_to_send_goods_back_and_operations_receive_them(
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     page.screenshot(path=tmp_path / "return-phone.png", full_page=True)
     page.context.close()
+
+
+def turn_down_by_keyboard(page: Page) -> None:
+    """Reject a return without a mouse; what it is rejected for is asked in the page."""
+    asked = page.get_by_test_id("order-returns").locator("li", has_text="不想要了")
+    reason = asked.get_by_test_id("reject-reason")
+    expect(reason).to_be_hidden()
+    asked.get_by_test_id("reject-return").focus()
+    page.keyboard.press("Enter")
+    expect(reason).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(reason).to_be_focused()
+    page.keyboard.type("sold in spring")
+    page.keyboard.press("Enter")
+    expect(asked.locator(".tag")).to_have_attribute("data-state", "rejected", timeout=DEADLINE_MS)
 
 
 def test_a_store_sees_its_refills_on_a_phone_and_no_money(
@@ -145,4 +168,49 @@ def test_the_brand_sees_every_dealer_and_approves_what_waits(
     page.locator("tr", has=page.locator('[data-state="submitted"]')).get_by_role("link").click()
     page.get_by_test_id("approve-order").click()
     expect(page.get_by_test_id("order-state")).to_have_attribute("data-state", "allocated", timeout=DEADLINE_MS)
+    page.context.close()
+
+
+def test_a_place_asks_another_for_goods_which_are_sent_in_part_received_and_given_up(
+    chromium: Browser, market: tuple[str, str, dict[str, Login]], watch: Watch, tmp_path: Path
+) -> None:
+    page = open_desk(chromium, market, "ops@demo", watch, locale="zh-CN", phone=False)
+    page.get_by_role("link", name="调拨", exact=True).click()
+    expect(page.locator("h1")).to_have_text("调拨")
+    page.get_by_test_id("ask-from").select_option("wh-brand")
+    page.get_by_test_id("ask-to").select_option("wh-north")
+    articles = page.get_by_test_id("ask-sku").locator("option")
+    expect(articles.nth(3)).to_be_attached(timeout=DEADLINE_MS)
+    page.get_by_test_id("ask-sku").select_option(index=1)
+    page.get_by_test_id("ask-units").fill("6")
+    page.get_by_test_id("ask-reference").fill("春季促销")
+    page.screenshot(path=tmp_path / "transfers-zh.png", full_page=True)
+    assert page.evaluate(CONTRAST) == []
+    page.get_by_test_id("ask").click()
+    state = page.get_by_test_id("transfer-state")
+    expect(state).to_have_attribute("data-state", "requested", timeout=DEADLINE_MS)
+    expect(page.get_by_test_id("way")).to_contain_text("春季促销")
+    expect(page.get_by_test_id("lines").locator("tbody td").nth(1)).to_have_text("6")
+    page.get_by_test_id("send-form").locator("input").fill("4")
+    page.screenshot(path=tmp_path / "transfer-zh.png", full_page=True)
+    page.get_by_test_id("send").click()
+    expect(state).to_have_attribute("data-state", "part_sent", timeout=DEADLINE_MS)
+    address = page.url
+    page.context.close()
+    page = open_desk(chromium, market, "dealer.north@demo", watch, locale="en-GB", phone=True)
+    page.goto(address)
+    # Who runs where it goes receives it, and cannot send it.
+    expect(page.get_by_test_id("send-form")).to_have_count(0)
+    page.get_by_test_id("received").fill("3")
+    page.get_by_test_id("missing").fill("1")
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    page.screenshot(path=tmp_path / "transfer-phone.png", full_page=True)
+    assert page.evaluate(CONTRAST) == []
+    page.get_by_test_id("receive").click()
+    expect(page.get_by_test_id("receive-form")).to_have_count(0, timeout=DEADLINE_MS)
+    page.get_by_test_id("close-reason").fill("enough for now")
+    page.get_by_test_id("close-reason").press("Enter")
+    state = page.get_by_test_id("transfer-state")
+    expect(state).to_have_attribute("data-state", "received", timeout=DEADLINE_MS)
+    expect(page.get_by_test_id("way")).to_contain_text("given up: enough for now")
     page.context.close()

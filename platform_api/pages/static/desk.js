@@ -1,5 +1,6 @@
 // The pages of daily work: what is done goes to the API with the version that was seen, then the page is read again.
 import { newKey, request } from "./api.js";
+import { addRow, bodyOf } from "./forms.js";
 import { t, useTexts } from "./texts.js";
 
 const CHANGED = 412;
@@ -8,21 +9,32 @@ const toast = document.getElementById("toast");
 const data = JSON.parse(document.getElementById("desk-data").textContent);
 useTexts(data.texts);
 
-for (const button of document.querySelectorAll("[data-act]")) {
-  const once = "once" in button.dataset ? newKey() : undefined;
+for (const button of document.querySelectorAll("button[data-act]")) {
   button.addEventListener("click", () => {
-    const reason = button.dataset.ask ? window.prompt(button.dataset.ask) : undefined;
-    if (reason === null) return;
-    const body = reason !== undefined ? { reason } : once !== undefined ? {} : undefined;
-    act(button, "POST", button.dataset.act, { version: button.dataset.version, body, once });
+    act(button, "POST", button.dataset.act, { version: button.dataset.version });
   });
 }
 
-async function act(button, method, path, options) {
+for (const form of document.querySelectorAll("form[data-act]")) {
+  const once = "once" in form.dataset ? newKey() : undefined;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const options = { version: form.dataset.version, body: bodyOf(form), once };
+    act(event.submitter, "POST", form.dataset.act, options, form.dataset.go);
+  });
+}
+
+for (const button of document.querySelectorAll("[data-another]")) {
+  button.addEventListener("click", () => addRow(document.getElementById(button.dataset.another)));
+}
+
+/** Ask the API, and show the page as it is then; go where what was made is found, when there is such a page. */
+async function act(button, method, path, options, pages) {
   button.disabled = true;
   try {
-    await request(method, path, options);
-    window.location.reload();
+    const made = await request(method, path, options);
+    if (pages) window.location.assign(`${pages}/${made.id}`);
+    else window.location.reload();
   } catch (refused) {
     button.disabled = false;
     tell(refused);
@@ -62,8 +74,7 @@ async function offer(select) {
     const page = await request("GET", `/v1/catalogue?${query}`);
     for (const item of page.items) {
       if (!item.price) continue;
-      const name = (data.locale === "zh" ? item.name_zh : item.name_en) || item.sku;
-      const option = new Option(`${name} · ${item.uom} · ${item.price.amount}`, item.sku);
+      const option = new Option(`${nameOf(item)} · ${item.uom} · ${item.price.amount}`, item.sku);
       option.dataset.uom = item.uom;
       select.add(option);
     }
@@ -71,18 +82,34 @@ async function offer(select) {
   } while (next);
 }
 
-// ---------------------------------------------------------------- goods that shall come back
+// ---------------------------------------------------------------- what a place has to give
 
-const back = document.getElementById("return");
-if (back) {
-  const once = newKey();
-  back.addEventListener("submit", (event) => {
-    event.preventDefault();
-    const units = {};
-    for (const input of back.querySelectorAll("[data-return]")) {
-      if (Number(input.value) > 0) units[input.dataset.return] = Number(input.value);
-    }
-    const body = { reason: back.elements.reason.value, units };
-    act(event.submitter, "POST", back.dataset.path, { body, once });
-  });
+for (const place of document.querySelectorAll("[data-offers]")) {
+  const rows = document.getElementById(place.dataset.offers);
+  place.addEventListener("change", () => offerStock(place.value, rows).catch(tell));
 }
+
+/** Fill the lists of a form with what is free at a place, all pages of it. */
+async function offerStock(place, rows) {
+  const options = [new Option("–", "")];
+  let next = "";
+  do {
+    const query = new URLSearchParams({ location: place, limit: CATALOGUE_PAGE });
+    if (next) query.set("cursor", next);
+    const page = place ? await request("GET", `/v1/stock?${query}`) : { items: [] };
+    for (const item of page.items) {
+      if (item.atp > 0) options.push(new Option(`${nameOf(item)} · ${item.atp}`, item.sku));
+    }
+    next = page.next;
+  } while (next);
+  for (const select of rows.querySelectorAll("select")) {
+    select.replaceChildren(...options.map((option) => option.cloneNode(true)));
+  }
+}
+
+function nameOf(item) {
+  return (data.locale === "zh" ? item.name_zh : item.name_en) || item.sku;
+}
+
+// Nothing is pressed before it does something: until here the page's buttons were disabled.
+for (const button of document.querySelectorAll("main button:disabled")) button.disabled = false;

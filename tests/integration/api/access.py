@@ -24,6 +24,8 @@ ACCESS: Final[dict[str, frozenset[Role]]] = {
     "GET /docs": ALL,
     "GET /desk": ALL,
     "GET /orders/{order_id}": ALL,
+    "GET /transfers": ALL,
+    "GET /transfers/{transfer_id}": ALL,
     "GET /openapi.json": ALL,
     "GET /wall/slots/{gateway}/{slot}": ALL,
     "GET /v1/me": EVEN_DEVICES,

@@ -195,3 +195,17 @@ def test_another_tenant_finds_nothing_of_what_was_told(market: TestClient, world
     market.headers.update(bearer(world, "hq@bravo"))
     assert counts(commit(market, Kind.MOVES, MOVES + "a,1,opening,east-1,,tea,7,,,,,\n")) == (1, 0, 0)
     assert stock(market, "east-1")["tea"][0] == 7
+
+
+def test_lines_of_orders_that_were_exported_come_in_again_as_drafts(market: TestClient) -> None:
+    commit(market, Kind.ORDERS, ORDERS + "east,po-9,1,east-1,tea,case,2,false\neast,po-9,2,east-1,tea,case,3,false\n")
+    header, rows = cells(exported(market, Noun.ORDER_LINES, Format.CSV))
+    kept = ("org", "reference", "line", "ship_to", "ship_from", "currency", "sku", "uom", "packs")
+    mine = [row for row in rows if row[header.index("reference")] == "po-9"]
+    again = [[row[header.index(name)].replace("po-9", "po-9b") for name in kept] + ["false"] for row in mine]
+    file = "\n".join(",".join(row) for row in [[*kept, "submit"], *again]) + "\n"
+    assert counts(commit(market, Kind.ORDERS, file)) == (2, 0, 0)
+    assert counts(commit(market, Kind.ORDERS, file)) == (0, 0, 2)
+    drafts = [one for one in market.get("/v1/orders").json()["items"] if one["reference"] in {"po-9", "po-9b"}]
+    assert [(one["state"], one["ship_to"]) for one in drafts] == [("draft", "east-1")] * 2
+    assert drafts[0]["total"] == drafts[1]["total"]

@@ -14,6 +14,7 @@ from deploy.verify import verify
 from platform_api import jobs
 from tests.integration.api.conftest import bearer
 from tests.integration.api.test_ordering import account, credit, key, market, restock, ship
+from tests.integration.api.test_transfers import act
 from tests.integration.api.world import World, add_event
 
 __all__ = ["market"]
@@ -27,6 +28,27 @@ def worker(world: World) -> Iterator[psycopg.Connection[Any]]:
 
 def proposal(client: TestClient, world: World) -> dict[str, Any]:
     return dict(client.get(f"/v1/proposals/{world.acme.proposal}").json())
+
+
+def transfers(client: TestClient, world: World) -> list[dict[str, Any]]:
+    """What the proposal asked other places for."""
+    found = client.get("/v1/transfer-requests").json()["items"]
+    return [one for one in found if one["proposal"] == str(world.acme.proposal)]
+
+
+def bring(client: TestClient, world: World) -> None:
+    """Send and receive all that the proposal asked for."""
+    for it in transfers(client, world):
+        sent = act(client, it, "send")
+        assert act(client, sent.json(), "receive").json()["state"] == "received", sent.text
+
+
+def again_at_once(worker: psycopg.Connection[Any]) -> None:
+    """The shelf is still low: a second cycle."""
+    worker.execute(
+        """INSERT INTO proposal (proposal_id, tenant_id, site_id, sku, cycle, units, triggered_at)
+           VALUES (gen_random_uuid(), 'acme', 'east-1', 'tea', 2, 16, now())"""
+    )
 
 
 def let_policies_order(worker: psycopg.Connection[Any]) -> None:
@@ -141,8 +163,16 @@ def test_what_the_dealer_has_is_moved_before_anything_is_bought_and_the_shelf_en
         "east-wh has the units",
         None,
     )
+    held = {one["location"]: (one["on_hand"], one["atp"]) for one in market.get("/v1/stock").json()["items"]}
+    assert (held["east-wh"], held.get("east-1", (0, 0))) == ((20, 4), (0, 0))  # promised, and not moved yet
+    jobs.confirm_refills(worker, now())
+    assert market.get("/v1/refills", params={"site": "east-1"}).json()["items"] == []
+    bring(market, world)
     stock = {one["location"]: one["on_hand"] for one in market.get("/v1/stock").json()["items"]}
     assert (stock["east-wh"], stock["east-1"]) == (4, 16)
+    jobs.confirm_refills(worker, now())
+    (task,) = [one for one in market.get("/v1/refills").json()["items"] if one["site"] == "east-1"]
+    assert (task["units"], task["state"]) == (16, "open")
     for event, units in (("z-1", 9), ("z-2", 6)):  # partial refills add up, within a unit
         assert proposal(market, world)["state"] == "ordered"
         with psycopg.connect(world.dsn) as owner:
@@ -165,7 +195,57 @@ def test_what_is_moved_to_a_place_where_no_shelf_holds_it_is_received_by_the_mov
     jobs.fulfil_proposals(worker, now(), PLANNER)
     assert (proposal(market, world)["state"], proposal(market, world)["outcome"]) == ("ordered", "transfer")
     jobs.confirm_refills(worker, now())
+    assert proposal(market, world)["state"] == "ordered"
+    bring(market, world)
+    jobs.confirm_refills(worker, now())
     assert proposal(market, world)["state"] == "received"
+
+
+def test_a_transfer_that_is_given_up_frees_the_shelf_and_a_proposal_that_is_over_frees_the_units(
+    market: TestClient, world: World, worker: psycopg.Connection[Any]
+) -> None:
+    let_policies_order(worker)
+    own_warehouse(worker, "east-wh", 31.2, 121.5)
+    move(market, "east-wh", 20)
+    jobs.fulfil_proposals(worker, now(), PLANNER)
+    (it,) = transfers(market, world)
+    assert (it["from"], it["to"], it["state"], it["lines"][0]["held"]) == ("east-wh", "east-1", "requested", 16)
+    act(market, it, "close", reason="the van is broken")
+    jobs.confirm_refills(worker, now())
+    assert proposal(market, world)["state"] == "rejected"
+    again_at_once(worker)
+    jobs.fulfil_proposals(worker, now() + timedelta(hours=2), PLANNER)
+    worker.execute("UPDATE proposal SET state = 'expired' WHERE state = 'ordered'")
+    jobs.confirm_refills(worker, now())
+    gone, _ = market.get("/v1/transfer-requests", params={"state": "cancelled"}).json()["items"]
+    assert (gone["reason"], gone["lines"][0]["held"]) == ("its proposal is expired", 0)
+    (place,) = market.get("/v1/stock", params={"location": "east-wh"}).json()["items"]
+    assert (place["on_hand"], place["reserved"], place["atp"]) == (20, 0, 20)
+
+
+def test_two_proposals_of_one_place_are_never_promised_the_same_units(
+    market: TestClient, world: World, worker: psycopg.Connection[Any]
+) -> None:
+    """Two stores ask a warehouse that has enough for one of them, by many workers at once."""
+    credit(market, "10000.00", auto=True)
+    own_warehouse(worker, "east-wh", 31.2, 121.5)
+    move(market, "east-wh", 20)
+    worker.execute("UPDATE site SET org_id = 'east' WHERE tenant_id = 'acme' AND site_id = 'west-1'")
+    worker.execute("UPDATE stock_policy SET mode = 'auto' WHERE tenant_id = 'acme'")
+    worker.execute("UPDATE slot SET capacity = 40 WHERE tenant_id = 'acme'")
+
+    def work(_: int) -> int:
+        with psycopg.connect(world.dsn, autocommit=True) as connection:
+            return jobs.fulfil_proposals(connection, now(), PLANNER)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(work, range(6))) == 2
+    sent = [one for one in market.get("/v1/transfer-requests").json()["items"] if one["proposal"] is not None]
+    assert [(one["from"], one["lines"][0]["held"]) for one in sent] == [("east-wh", 16)]
+    (place,) = market.get("/v1/stock", params={"location": "east-wh"}).json()["items"]
+    assert (place["on_hand"], place["reserved"]) == (20, 16)
+    report = verify(world.dsn)
+    assert report.invariants["I3"], report.broken
 
 
 def test_what_lies_in_the_back_room_is_not_ordered_and_an_automatic_order_cools_down(
@@ -178,10 +258,7 @@ def test_what_lies_in_the_back_room_is_not_ordered_and_an_automatic_order_cools_
     jobs.fulfil_proposals(worker, now(), PLANNER)
     assert proposal(market, world)["outcome"] == "backroom"
     worker.execute("UPDATE proposal SET state = 'received' WHERE tenant_id = 'acme' AND site_id = 'east-1'")
-    worker.execute(
-        """INSERT INTO proposal (proposal_id, tenant_id, site_id, sku, cycle, units, triggered_at)
-           VALUES (gen_random_uuid(), 'acme', 'east-1', 'tea', 2, 16, now())"""
-    )
+    again_at_once(worker)
     jobs.fulfil_proposals(worker, now(), PLANNER)
     (newest, *_) = market.get("/v1/proposals", params={"site": "east-1"}).json()["items"]
     assert (newest["state"], newest["outcome"], newest["note"][:10]) == ("open", "blocked", "cools down")
@@ -241,6 +318,11 @@ def test_the_cheapest_of_the_dealers_places_sends_and_what_was_weighed_can_be_re
     assert (it["outcome"], it["note"]) == ("transfer", "far-wh and near-wh have the units")
     weighed = [(one["source"], one["units"]) for one in it["considered"]]
     assert weighed == [("east-1", 0), ("far-wh", 30), ("near-wh", 10)]
+    assert {(one["from"], one["lines"][0]["held"]) for one in transfers(market, world)} == {
+        ("near-wh", 10),
+        ("far-wh", 6),
+    }
+    bring(market, world)
     stock = {one["location"]: one["on_hand"] for one in market.get("/v1/stock").json()["items"]}
     assert (stock["near-wh"], stock["far-wh"], stock["east-1"]) == (0, 24, 16)
     report = verify(world.dsn)
@@ -264,10 +346,7 @@ def test_an_order_keeps_to_the_room_on_the_shelf_and_to_the_suppliers_minimum(
     body = {"mode": "auto", "reorder_point": 8, "target": 24, "cooldown_s": 0, "min_order": 30}
     assert market.put("/v1/policies/east-1/tea", json=body).json()["min_order"] == 30
     worker.execute("UPDATE proposal SET state = 'received' WHERE tenant_id = 'acme' AND site_id = 'east-1'")
-    worker.execute(
-        """INSERT INTO proposal (proposal_id, tenant_id, site_id, sku, cycle, units, triggered_at)
-           VALUES (gen_random_uuid(), 'acme', 'east-1', 'tea', 2, 16, now())"""
-    )
+    again_at_once(worker)
     jobs.fulfil_proposals(worker, now(), PLANNER)
     (newest, *_) = market.get("/v1/proposals", params={"site": "east-1"}).json()["items"]
     assert newest["note"] == "3 case for east: allocated; the back room holds what the shelf cannot"

@@ -60,3 +60,10 @@ def test_whatever_the_parts_every_unit_has_one_fate(units: int, data: st.DataObj
         else:
             line = Progress(units, line.sent, line.received, line.missing, line.given_up + line.waiting)
     assert line.received + line.missing + line.given_up == units
+
+
+def test_what_is_held_leaves_beside_what_is_free() -> None:
+    lines = {"tea": Progress(30, held=12)}
+    assert units_to_send(lines, {"tea": 5}, None) == {"tea": 17}
+    assert units_to_send(lines, {"tea": 50}, None) == {"tea": 30}
+    assert (lines["tea"].waiting, lines["tea"].unheld) == (30, 18)
