@@ -60,6 +60,8 @@ def happen(owner: psycopg.Connection[DictRow], org: str, site: str) -> None:
            VALUES ('acme', %(id)s, %(order)s, %(org)s, 'crushed')""",
         """INSERT INTO ar_entry (tenant_id, entry_id, org_id, currency, kind, amount_minor, source)
            VALUES ('acme', %(id)s, %(org)s, 'CNY', 'payment', -500, %(id)s)""",
+        """INSERT INTO transfer_request (tenant_id, transfer_id, origin, destination)
+           VALUES ('acme', %(id)s, %(site)s, %(site)s || '.shelf')""",
         "INSERT INTO stock_count (tenant_id, count_id, location_id) VALUES ('acme', %(id)s, %(site)s)",
         """INSERT INTO proposal (proposal_id, tenant_id, site_id, sku, cycle, units, state, triggered_at)
            VALUES (%(id)s, 'acme', %(site)s, 'tea', 1, 7, 'expired', now())""",
@@ -95,7 +97,7 @@ def test_a_dealer_is_told_of_each_noun_what_is_theirs_in_the_shape_of_the_docume
         assert set(body) == set(schema["properties"]) - {"sandbox"} == set(schema["required"])
         assert body["type"] in schema["properties"]["type"]["enum"]
     assert {noun: keys for noun, (keys, _) in nouns.items()} == {
-        noun: set(model.model_fields) for noun, model in told.DATA.items()
+        noun: {field.alias or name for name, field in model.model_fields.items()} for noun, model in told.DATA.items()
     }
     assert set(document["webhooks"]) == {*STATES, "webhook.test"}
 
