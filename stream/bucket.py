@@ -4,22 +4,19 @@ Bytewax keeps one ``Bucket`` for each of the 64 buckets. Where its lanes and she
 database at the start, which may be ahead of the recovery store; only what the detectors learnt comes from there.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Protocol
 
 import numpy as np
 
-from contracts.facts import AnomalyKind
 from contracts.frames import GapReason, Reason
-from contracts.ids import bucket_of, derived_id
+from contracts.ids import bucket_of
 from contracts.topics import GatewayAddress, Lane
 from stream import alarms, clean, sequence
-from stream.anomaly import Spike, SpikeFinder
 from stream.answers import answers_of
 from stream.clocks import Anchors
 from stream.control import Beginning, Snapshot
 from stream.facts import (
-    AnomalyRow,
     Arrival,
     Chunk,
     Columns,
@@ -36,6 +33,7 @@ from stream.facts import (
     Stray,
     join_columns,
 )
+from stream.live_spikes import LiveSpikes
 from stream.repair import repair_clock, unsynced
 from stream.samples import Samples
 from stream.sequence import LaneState, Lost, Verdict
@@ -58,9 +56,12 @@ class Names(Protocol):
 
 
 class Bucket:
-    """State of one bucket. ``learnt`` is what ``snapshot`` returned before, or None."""
+    """State of one bucket. ``learnt`` is what ``snapshot`` returned before, or None; ``spikes`` it shares."""
 
-    def __init__(self, number: int, names: Names, beginning: Beginning, learnt: bytes | None) -> None:
+    def __init__(
+        self, number: int, names: Names, beginning: Beginning, learnt: bytes | None, spikes: LiveSpikes
+    ) -> None:
+        self._number = number
         self._names = names
         self._lanes: dict[LaneId, LaneState] = {
             lane: LaneState(state.ep, state.seq, dict(state.closed))
@@ -74,13 +75,14 @@ class Bucket:
         self._anchors = Anchors(
             {gateway: boots for gateway, boots in beginning.anchors.items() if bucket_of(gateway[1]) == number}
         )
-        self._spikes = SpikeFinder() if learnt is None else SpikeFinder.restore(learnt)
+        self._spikes = spikes
         self._samples = Samples()
         self._watching = Watching(number, names, beginning.learnt.get(key_of_state(number)))
+        spikes.join(number, learnt, self._watching.is_explained)
 
     def snapshot(self) -> bytes:
-        """What the detectors learnt."""
-        return self._spikes.snapshot()
+        """What the search for spikes learnt."""
+        return self._spikes.snapshot(self._number)
 
     def take(self, chunks: list[Chunk], now: datetime) -> Facts:
         """Facts of the chunks, in order of receipt. ``now`` judges repaired times and stamps unsynced events."""
@@ -255,32 +257,9 @@ class Bucket:
 
     def _detect(self, facts: Facts, now: datetime) -> None:
         facts.frames += self._watching.take(facts.columns, now)
-        found = self._spikes.step(facts.columns, self._names.name_of)
-        found = [spike for spike in found if not self._watching.is_explained(spike)]
-        if not found:
-            return
-        rows = tuple(self._spike_row(spike) for spike in found)
-        facts.frames.append(Settled(None, tenant=rows[0].tenant, gateway=rows[0].gateway, anomalies=rows))
-
-    def _spike_row(self, spike: Spike) -> AnomalyRow:
-        tenant, gateway, channel = self._names.name_of(spike.series)
-        registered = self._names.snapshot.gateways.get((tenant, gateway))
-        place = f"{gateway}/{channel}"
-        return AnomalyRow(
-            anomaly_id=derived_id(tenant, AnomalyKind.SPIKE, place, spike.start_us),
-            tenant=tenant,
-            site="" if registered is None else registered.site,
-            gateway=gateway,
-            kind=AnomalyKind.SPIKE,
-            place_kind="series",
-            place=place,
-            start=_from_us(spike.start_us),
-            end=_from_us(spike.end_us),
-            detected=_from_us(spike.detected_us),
-            severity=spike.severity,
-            score=spike.score,
-            evidence=spike.evidence,
-        )
+        rows = self._spikes.take(self._number, facts.columns, now)
+        if rows:
+            facts.frames.append(Settled(None, tenant=rows[0].tenant, gateway=rows[0].gateway, anomalies=rows))
 
 
 def _plain(run: PlainRun, lo: int) -> Settled:
@@ -301,7 +280,3 @@ def _lost(address: GatewayAddress, lane: LaneId, lost: Lost) -> Settled:
 
 def _limits(now: datetime) -> clean.Limits:
     return clean.limits_at(now, RETENTION, CLOCK_AHEAD)
-
-
-def _from_us(us: int) -> datetime:
-    return datetime.fromtimestamp(us / 1e6, UTC)

@@ -42,6 +42,7 @@ from stream.facts import (
 )
 from stream.fence import ALL, Fence, Span, bucket_of_site
 from stream.late_source import LatePartition, LateReader
+from stream.live_spikes import LiveSpikes
 from stream.metrics import HEALTH
 from stream.mqtt_session import MqttSession
 from stream.mqtt_source import Drain, MqttSource, PartitionSpec
@@ -68,7 +69,7 @@ class Process:
     """What one process of the stream is made of.
 
     ``span`` are its buckets, ``fence`` the claim on them. ``stopping`` is set by a signal. ``prepare`` makes room for
-    readings of a range of time.
+    readings of a range of time. ``spikes`` searches the readings of all buckets.
     """
 
     settings: StreamSettings
@@ -79,6 +80,7 @@ class Process:
     acks: AckPublisher
     prepare: Prepare
     stopping: threading.Event
+    spikes: LiveSpikes
 
 
 def build_flow(process: Process) -> Dataflow:
@@ -137,7 +139,8 @@ class _LanesLogic(StatefulBatchLogic[Chunk, Facts, bytes | None]):
 
     def on_batch(self, values: list[Chunk]) -> tuple[Iterable[Facts], bool]:
         if self._bucket is None:
-            self._bucket = Bucket(values[0].bucket, self._process.control, self._process.beginning, self._learnt)
+            process = self._process
+            self._bucket = Bucket(values[0].bucket, process.control, process.beginning, self._learnt, process.spikes)
             self._learnt = None
         return [self._bucket.take(values, datetime.now(UTC))], StatefulBatchLogic.RETAIN
 

@@ -24,6 +24,7 @@ from stream import fence, metrics, storage
 from stream.ack_publisher import AckPublisher
 from stream.control import Beginning, Control
 from stream.flow import Process, build_flow
+from stream.live_spikes import LiveSpikes
 from stream.rows import FenceLostError
 from stream.settings import EPOCH_INTERVAL, StreamSettings, load_settings
 from stream.sink import DatabaseAwayError, StoppedError
@@ -87,7 +88,7 @@ def run_process(settings: StreamSettings, processes: int, index: int) -> int:
         lambda: fence.standing(settings.dsn, claim),
     )
     acks.start()
-    flow = build_flow(Process(settings, span, claim, control, beginning, acks, prepare, stopping))
+    flow = build_flow(Process(settings, span, claim, control, beginning, acks, prepare, stopping, LiveSpikes(control)))
     log.info("stream_started", buckets=span.name, generation=claim.generation)
     try:
         cli_main(  # type: ignore[no-untyped-call] # Bytewax does not annotate it

@@ -116,22 +116,22 @@ CREATE TEMPORARY TABLE IF NOT EXISTS newest (time timestamptz, series_id int, va
 ON COMMIT DELETE ROWS
 """
 PLAIN_RANGE_TABLE: Final = """
-CREATE TEMPORARY TABLE IF NOT EXISTS plain_range (series_id int, lo timestamptz, hi timestamptz) ON COMMIT DELETE ROWS
+CREATE TEMPORARY TABLE IF NOT EXISTS plain_range (series_id int, lo timestamptz) ON COMMIT DELETE ROWS
 """
 PLAIN_ASKED_TABLE: Final = """
 CREATE TEMPORARY TABLE IF NOT EXISTS plain_asked (position int, series_id int, time timestamptz, value float8)
 ON COMMIT DELETE ROWS
 """
-PLAIN_RANGE_COPY: Final[LiteralString] = "COPY plain_range (series_id, lo, hi) FROM STDIN (FORMAT BINARY)"
+PLAIN_RANGE_COPY: Final[LiteralString] = "COPY plain_range (series_id, lo) FROM STDIN (FORMAT BINARY)"
 PLAIN_ASKED_COPY: Final[LiteralString] = (
     "COPY plain_asked (position, series_id, time, value) FROM STDIN (FORMAT BINARY)"
 )
 # LIMIT keeps both to one step down the index a row, whatever the planner believes of tables that it has no figures for.
 PLAIN_NEAR: Final = """
-SELECT p.series_id
+SELECT p.series_id, (extract(epoch FROM stored.time) * 1000000)::bigint
 FROM plain_range p, LATERAL (
-    SELECT FROM reading r
-    WHERE r.series_id = p.series_id AND r.time BETWEEN p.lo AND p.hi AND r.time BETWEEN %(lo)s AND %(hi)s
+    SELECT r.time FROM reading r
+    WHERE r.series_id = p.series_id AND r.time >= p.lo AND r.time BETWEEN %(lo)s AND %(hi)s
     ORDER BY r.time DESC LIMIT 1
 ) AS stored
 """

@@ -62,11 +62,9 @@ class SinkPartition(StatefulSinkPartition[Facts, None]):
     def write_batch(self, values: list[Facts]) -> None:
         """Take facts in, and send their readings ahead; nothing is committed yet."""
         self._facts += values
-        for each in values:
-            if each.frames:
-                part = Part(each.columns, each.frames)
-                self._parts.append(part)
-                self._writer.send(part)
+        parts = [Part(each.columns, each.frames) for each in values if each.frames]
+        self._parts += parts
+        self._writer.send(parts)
 
     def snapshot(self) -> None:
         """Commit the epoch, then tell the gateways.

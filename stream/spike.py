@@ -5,8 +5,6 @@ shelf), and alarms on what is far beyond both and comes back at once, or lies ou
 A jump that stays is a level: never a spike, however large.
 """
 
-import pickle
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -14,16 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.frames import Quality
-from contracts.ids import metric_of
-from contracts.metrics import metric_for
 from stream.facts import Columns
-
-Floats = npt.NDArray[np.float64]
+from stream.spike_state import HISTORY, Floats, NameOf, SpikeState
 
 WIDTHS: Final = (1, 2)
 """Readings that a spike may last; what lasts longer is a level, however unlikely."""
-HISTORY: Final = 4
-"""Readings carried from chunk to chunk: what a spike of two readings and the learning behind it look back on."""
 LEARNING: Final = 50
 """Readings of a series before a jump inside the physical range may alarm."""
 LEARNING_KNOWN: Final = 10
@@ -42,19 +35,6 @@ REST_US: Final = 300_000_000
 """After an alarm a series is left alone for five minutes."""
 EVIDENCE_READINGS: Final = 8
 
-# What a jump must exceed at least, in the metric's unit: changes that people and doors make by themselves. A hand on a
-# shelf of several kilograms is some hundred grams.
-FLOORS: Final = {
-    "weight_g": 1_500.0,
-    "temp_c": 8.0,
-    "humidity_pct": 30.0,
-    "battery_v": 1.0,
-    "supply_v": 4.0,
-    "door_count": 1_000.0,
-    "portal_count": 1_000.0,
-}
-"""Other metrics have none: there only what was learnt counts."""
-
 
 class Spike(NamedTuple):
     """An isolated jump. Times in µs since 1970 UTC; ``end_us`` is the reading that had returned, or the last one."""
@@ -66,45 +46,6 @@ class Spike(NamedTuple):
     severity: float
     score: float
     evidence: dict[str, Any]
-
-
-@dataclass(slots=True)
-class _State:
-    """Arrays over the series that were seen, shape (rows,) or (rows, HISTORY)."""
-
-    values: Floats
-    times: npt.NDArray[np.int64]
-    flags: npt.NDArray[np.bool_]
-    count: npt.NDArray[np.int64]
-    noise: Floats
-    jump: Floats
-    rest_until: npt.NDArray[np.int64]
-    low: Floats
-    high: Floats
-    floor: Floats
-    step: Floats
-
-    @classmethod
-    def empty(cls, rows: int) -> "_State":
-        return cls(
-            np.full((rows, HISTORY), np.nan),
-            np.zeros((rows, HISTORY), np.int64),
-            np.zeros((rows, HISTORY), np.bool_),
-            np.zeros(rows, np.int64),
-            np.zeros(rows),
-            np.zeros(rows),
-            np.zeros(rows, np.int64),
-            np.full(rows, -np.inf),
-            np.full(rows, np.inf),
-            np.full(rows, np.nan),
-            np.full(rows, np.inf),
-        )
-
-    def grown(self, rows: int) -> "_State":
-        bigger = _State.empty(rows)
-        for name in self.__slots__:
-            getattr(bigger, name)[: len(self.count)] = getattr(self, name)
-        return bigger
 
 
 @dataclass(slots=True)
@@ -142,25 +83,29 @@ class SpikeFinder:
     """
 
     def __init__(self) -> None:
-        self._row_of: dict[int, int] = {}
-        self._state = _State.empty(16)
+        self._state = SpikeState()
 
-    def snapshot(self) -> bytes:
-        """State for the recovery store."""
-        rows = len(self._row_of)
-        arrays = {name: getattr(self._state, name)[:rows] for name in _State.__slots__}
-        return pickle.dumps((list(self._row_of), arrays), protocol=5)
+    @property
+    def series(self) -> npt.NDArray[np.int32]:
+        """Series that were seen, by row."""
+        return self._state.series
+
+    def snapshot(self, rows: npt.NDArray[np.int64] | None = None) -> bytes:
+        """State for the recovery store: of all series, or of those in ``rows``."""
+        return self._state.snapshot(rows)
+
+    def learn(self, snapshot: bytes) -> None:
+        """Take in series that another finder's ``snapshot`` knows, but for those that this one has."""
+        self._state.learn(snapshot)
 
     @classmethod
     def restore(cls, snapshot: bytes) -> "SpikeFinder":
         """The finder whose ``snapshot`` this was."""
-        ids, arrays = pickle.loads(snapshot)  # noqa: S301 - our own recovery store, which pickles anyway
         finder = cls()
-        finder._row_of = {series: row for row, series in enumerate(ids)}
-        finder._state = _State(**{name: array.copy() for name, array in arrays.items()})
+        finder.learn(snapshot)
         return finder
 
-    def step(self, columns: Columns, name_of: Callable[[int], tuple[str, str, str]]) -> list[Spike]:
+    def step(self, columns: Columns, name_of: NameOf) -> list[Spike]:
         """Spikes that the new readings settle. ``name_of`` gives (tenant, gateway, channel) of a series."""
         block = self._sort(columns, name_of)
         if block is None:
@@ -172,7 +117,7 @@ class SpikeFinder:
 
     # ------------------------------------------------------------- one chunk
 
-    def _sort(self, columns: Columns, name_of: Callable[[int], tuple[str, str, str]]) -> _Block | None:
+    def _sort(self, columns: Columns, name_of: NameOf) -> _Block | None:
         """The chunk's good readings in order; what is older than the newest known of its series is left out."""
         good = columns if not columns.quality.any() else columns.take(columns.quality != Quality.BAD)
         if len(good) == 0:
@@ -180,7 +125,7 @@ class SpikeFinder:
         order = np.lexsort((good.time_us, good.series))
         series, times, values = good.series[order], good.time_us[order], good.value[order]
         ids, of = _groups(series)
-        rows = self._rows(ids, name_of)
+        rows = self._state.rows(ids, name_of)
         late = times <= self._state.times[rows[of], -1]
         if late.any():
             fresh = ~late
@@ -188,7 +133,7 @@ class SpikeFinder:
             if len(series) == 0:
                 return None
             ids, of = _groups(series)
-            rows = self._rows(ids, name_of)
+            rows = self._state.rows(ids, name_of)
         counts = np.bincount(of)
         firsts = np.concatenate([[0], np.cumsum(counts)[:-1]])
         starts = firsts + HISTORY * np.arange(len(ids))
@@ -204,25 +149,6 @@ class SpikeFinder:
         block.times[carried], block.times[at] = self._state.times[rows], times
         block.flags[carried] = self._state.flags[rows]
         return block
-
-    def _rows(
-        self, ids: npt.NDArray[np.int32], name_of: Callable[[int], tuple[str, str, str]]
-    ) -> npt.NDArray[np.int64]:
-        return np.array([self._row(series, name_of) for series in ids.tolist()], np.int64)
-
-    def _row(self, series: int, name_of: Callable[[int], tuple[str, str, str]]) -> int:
-        row = self._row_of.get(series)
-        if row is None:
-            row = self._row_of[series] = len(self._row_of)
-            if row >= len(self._state.count):
-                self._state = self._state.grown(max(2 * row, 16))
-            channel = name_of(series)[2]
-            metric = metric_for(channel)
-            if metric is not None:
-                self._state.low[row], self._state.high[row] = metric.low, metric.high
-                self._state.step[row] = np.inf if metric.step is None else metric.step
-            self._state.floor[row] = FLOORS.get(metric_of(channel), np.nan)
-        return row
 
     def _match(self, block: _Block) -> list[Spike]:
         """Mark what is part of a spike in ``block.flags``; returns those that may alarm."""
@@ -304,7 +230,7 @@ def _groups(series: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], npt.N
     return series[new], np.cumsum(new) - 1
 
 
-def _spike(block: _Block, hit: _Hit, state: _State) -> Spike:
+def _spike(block: _Block, hit: _Hit, state: SpikeState) -> Spike:
     """The finding, with the numbers that a person can check and the readings around it."""
     row = int(block.rows[hit.group])
     first = int(block.starts[hit.group])

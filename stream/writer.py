@@ -13,7 +13,7 @@ from stream.epoch import COPY_HEADER, COPY_TRAILER, Epoch, Move, Part, build, di
 from stream.facts import Columns, join_columns
 from stream.fence import Fence
 from stream.late_rows import write_late
-from stream.plain_rows import without_known
+from stream.plain_rows import Newest, are_new, without_known
 from stream.rows import FenceLostError, copy_rows, write_facts
 
 log = structlog.get_logger()
@@ -44,10 +44,9 @@ class _Ahead:
         self._copy = self._context.__enter__()
         self._copy.write(COPY_HEADER)
 
-    def write(self, part: Part) -> None:
-        """Send a part's readings. Raises psycopg.Error."""
-        self._copy.write(pack(part.columns))
-        self.sent.add(id(part))
+    def write(self, columns: Columns) -> None:
+        """Send readings. Raises psycopg.Error."""
+        self._copy.write(pack(columns))
 
     def finish(self) -> None:
         """End the COPY. Raises psycopg.Error."""
@@ -69,26 +68,38 @@ class Writer:
         self._doubtful: tuple[str, Epoch] | None = None
         self._ahead: _Ahead | None = None
         self._alone = False
+        self._newest = Newest()
 
-    def send(self, part: Part) -> None:
-        """Write the readings of a part ahead of the rest of its epoch, so that the database works while we decode.
+    def send(self, parts: list[Part]) -> None:
+        """Write the readings of parts ahead of the rest of their epoch, so that the database works while we decode.
 
         Never fails: whatever goes wrong, ``write`` does it all again and says so.
         """
-        if (
-            self._alone
-            or self._doubtful is not None
-            or not len(part.columns)
-            or any(frame.once for frame in part.frames)
-        ):
+        if self._alone or self._doubtful is not None:
+            return
+        if are_new(parts, self._newest):
+            self._send(parts)
+            return
+        for part in parts:
+            if are_new([part], self._newest):
+                self._send([part])
+            else:
+                # What comes again in this epoch must not go ahead of it.
+                self._newest.note(part.columns)
+
+    def _send(self, parts: list[Part]) -> None:
+        columns = join_columns([part.columns for part in parts])
+        self._newest.note(columns)
+        if self._alone or not len(columns):
             return
         try:
             if self._ahead is None:
                 cursor = self._connect().cursor(binary=True)
                 self._ahead = _Ahead(cursor, self._hold_fence(cursor))
-            for lo, hi in dirty_ranges(part.columns.time_us):
+            for lo, hi in dirty_ranges(columns.time_us):
                 self._prepare(lo, hi)
-            self._ahead.write(part)
+            self._ahead.write(columns)
+            self._ahead.sent.update(id(part) for part in parts)
         except (FenceLostError, psycopg.Error) as error:
             log.info("epoch_restarted", reason=str(error).strip())
             self._forget_ahead()
@@ -143,10 +154,11 @@ class Writer:
         try:
             ahead.finish()
             cursor = ahead.cursor
-            parts = without_known(cursor, parts)
-            epoch = build(parts)
-            rest = [part.columns for part in parts if id(part) not in ahead.sent]
-            self._write_all(cursor, epoch, join_columns(rest))
+            waiting = [part for part in parts if id(part) not in ahead.sent]
+            kept = without_known(cursor, waiting, self._newest)
+            rest = iter(kept)
+            epoch = build([part if id(part) in ahead.sent else next(rest) for part in parts])
+            self._write_all(cursor, epoch, join_columns([part.columns for part in kept]))
         except psycopg.Error as error:
             # It may only have met a partition that is newer than its COPY: from the beginning, before it is an error.
             log.info("epoch_restarted", reason=str(error).strip())
@@ -157,12 +169,13 @@ class Writer:
     def _fill(self, parts: list[Part]) -> tuple[str, Epoch]:
         with self._connect().cursor(binary=True) as cursor:
             transaction_id = self._hold_fence(cursor)
-            epoch = build(without_known(cursor, parts))
+            epoch = build(without_known(cursor, parts, self._newest))
             self._write_all(cursor, epoch, epoch.columns)
         return transaction_id, epoch
 
     def _write_all(self, cursor: psycopg.Cursor, epoch: Epoch, readings: Columns) -> None:
         if len(readings):
+            self._newest.note(readings)
             for lo, hi in dirty_ranges(readings.time_us):
                 self._prepare(lo, hi)
             copy_rows(cursor, queries.READING_COPY, readings)
