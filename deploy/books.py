@@ -26,7 +26,7 @@ BALANCES: Final = """
     WITH ledger AS (
         SELECT e.tenant_id, e.location_id, e.sku, sum(e.units) AS units, sum(e.value_minor) AS value_minor
         FROM stock_entry e JOIN location l USING (tenant_id, location_id)
-        WHERE l.kind IN ('warehouse', 'store', 'shelf', 'transit')
+        WHERE l.kind IN ('warehouse', 'store', 'shelf', 'transit', 'hold')
         GROUP BY 1, 2, 3
     )
     SELECT tenant_id, location_id, sku, coalesce(l.units, 0), coalesce(l.value_minor, 0),
@@ -39,7 +39,7 @@ LOTS: Final = """
     WITH ledger AS (
         SELECT e.tenant_id, e.location_id, e.sku, e.lot_id, sum(e.units) AS units
         FROM stock_entry e JOIN location l USING (tenant_id, location_id)
-        WHERE l.kind IN ('warehouse', 'store', 'shelf', 'transit') AND e.lot_id IS NOT NULL
+        WHERE l.kind IN ('warehouse', 'store', 'shelf', 'transit', 'hold') AND e.lot_id IS NOT NULL
         GROUP BY 1, 2, 3, 4
     )
     SELECT tenant_id, location_id, sku, lot_id::text, coalesce(l.units, 0), coalesce(s.units, 0)

@@ -46,6 +46,7 @@ from platform_api.logistics.routes import router as logistics_router
 from platform_api.pages import routes as page_routes
 from platform_api.pages.desk_routes import router as desk_router
 from platform_api.pages.rendering import STATIC
+from platform_api.pages.stock_routes import router as stock_page_router
 from platform_api.pages.transfer_routes import router as transfer_pages_router
 from platform_api.replenishment.lane_routes import router as lanes_router
 from platform_api.replenishment.policy_routes import router as policies_router
@@ -54,6 +55,7 @@ from platform_api.replenishment.routes import router as replenishment_router
 from platform_api.sales.routes import router as sales_router
 from platform_api.settings import Settings
 from platform_api.stock.count_routes import router as counts_router
+from platform_api.stock.hold_routes import router as holds_router
 from platform_api.stock.move_routes import router as moves_router
 from platform_api.stock.routes import router as stock_router
 from platform_api.stock.source_routes import router as sources_router
@@ -204,6 +206,7 @@ def _routes() -> APIRouter:
         counts_router,
         sources_router,
         transfers_router,
+        holds_router,
         finance_router,
         orders_router,
         logistics_router,
@@ -217,6 +220,7 @@ def _routes() -> APIRouter:
         page_routes.router,
         desk_router,
         transfer_pages_router,
+        stock_page_router,
     ):
         routes.include_router(router, dependencies=guarded)
     return routes

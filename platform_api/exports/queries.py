@@ -119,7 +119,7 @@ WHERE tenant_id = %(tenant_id)s AND {_OF_SITE} ORDER BY gateway_id"""),
 SELECT location_id AS location, kind, site_id AS site, parent_id AS parent, name FROM location
 WHERE tenant_id = %(tenant_id)s AND (site_id IS NULL OR {_OF_SITE}) ORDER BY location_id"""),
     Noun.STOCK: Source(f"""
-SELECT b.location_id AS location, b.sku, b.on_hand, b.reserved,
+SELECT b.location_id AS location, l.kind, b.sku, b.on_hand, b.reserved,
        expired_units(b.tenant_id, b.location_id, b.sku) AS expired, b.value_minor, b.updated_at AS updated
 FROM stock_balance b JOIN location l USING (tenant_id, location_id)
 WHERE b.tenant_id = %(tenant_id)s AND {_SITES.format("l.")} ORDER BY b.location_id, b.sku"""),
@@ -179,7 +179,8 @@ WHERE o.tenant_id = %(tenant_id)s AND {_ORGS.format("o.")} AND {_bounded("o.crea
 ORDER BY o.order_no, n.line_no"""),
     Noun.RETURNS: Source(f"""
 SELECT r.return_id AS id, r.order_id AS "order", r.org_id AS org, r.state, r.reason, r.decision, n.line_no AS line,
-       n.sku, n.units, n.restocked, n.written_off, n.credited_minor, r.created_at AS created
+       n.sku, n.units, n.reason AS line_reason, n.restocked, n.written_off, n.held, n.credited_minor,
+       r.created_at AS created
 FROM order_return r LEFT JOIN order_return_line n USING (tenant_id, return_id)
 WHERE r.tenant_id = %(tenant_id)s AND {_ORGS.format("r.")} AND {_bounded("r.created_at")}
 ORDER BY r.return_id, n.line_no"""),

@@ -143,6 +143,7 @@ def _send_back(tx: Connection, actor: Actor, shipment: Row, taken: Mapping[int, 
         "return_id": new_key(),
         "state": ReturnState.APPROVED,
         "reason": proof.note or UNSAID,
+        "line_reason": "",
         "user_id": actor.user_id,
         **{name: shipment[name] for name in ("order_id", "org_id", "shipment_id")},
     }

@@ -11,7 +11,7 @@ from platform_api.kit.errors import unprocessable
 from platform_api.orders.service import Actor
 from platform_api.stock import moving, queries
 from platform_api.stock.ledger import Move, hold, keep_lot
-from platform_api.stock.rules import ADJUST, LOSS, SUPPLIER, MoveKind
+from platform_api.stock.rules import ADJUST, LOSS, SUPPLIER, MoveKind, is_hold
 from platform_api.stock.valuing import Leg
 
 FUTURE_MAX: Final = timedelta(minutes=5)
@@ -54,6 +54,9 @@ def _legs(tx: Connection, tenant_id: str, row: MoveRow, happened: datetime) -> l
         if (place, row.sku) not in held:
             raise unprocessable(f"body.{column}", "holds no stock")
     if row.to is not None:
+        for column, place in places.items():
+            if is_hold(place):
+                raise unprocessable(f"body.{column}", "is for stock on hold, which /v1/stock-holds moves")
         return moving.transfer_legs(
             tx, tenant_id, moving.Route(row.location, row.to, happened.date()), {row.sku: row.units}
         )

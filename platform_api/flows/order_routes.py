@@ -42,7 +42,7 @@ from platform_api.orders.rules import State
 from platform_api.orders.service import Actor, lock_order, read_order, write_discounts, write_lines
 from platform_api.orders.totals import WHOLE, Discount
 from platform_api.stock import queries as stock_queries
-from platform_api.stock.rules import available
+from platform_api.stock.rules import atp_of
 
 router = APIRouter(tags=["orders"], responses=COMMON_RESPONSES)
 
@@ -82,7 +82,7 @@ def quote(body: OrderRequest, caller: Buyers, tx: Tx) -> Quote:
     """Prices now, each unit of money explained, and what could be promised at once. Nothing is stored or held."""
     org, buyer, warehouse, priced = _price(tx, caller, body)
     free = {
-        row["sku"]: available(row["on_hand"], row["reserved"], [row["due"]])
+        row["sku"]: atp_of(row)
         for line in body.lines
         for row in tx.execute(stock_queries.BALANCES, _at(caller, warehouse, line.sku))
     }
@@ -233,6 +233,8 @@ def _at(caller: Principal, location: str, sku: str) -> dict[str, object]:
         "sites": None,
         "location": location,
         "sku": sku,
+        "kind": None,
+        "site": None,
         "until": datetime.now(UTC),
         "after_location": None,
         "after_sku": None,

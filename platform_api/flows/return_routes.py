@@ -52,7 +52,7 @@ def request_return(order_id: UUID, body: ReturnRequest, caller: Buyers, tx: Tx, 
     """Units that were delivered, by line. Nothing moves before somebody approves it and the goods are there."""
 
     def make() -> Made:
-        return_id = returning.request_return(tx, actor_of(caller), order_id, body.units, body.reason)
+        return_id = returning.request_return(tx, actor_of(caller), order_id, body.units, body.reason, body.reasons)
         return _made(tx, caller, return_id)
 
     return once.answer(body, make)
@@ -84,13 +84,13 @@ def reject(
 def receive(
     return_id: UUID, body: ReceiveRequest, caller: Approver, version: ExpectedVersion, tx: Tx, once: OnceOnly
 ) -> Response:
-    """The goods are there: back into stock or written off by line, and credited to the dealer at what they paid."""
+    """The goods are there: back into stock, on hold or written off by line, and credited at what the dealer paid."""
 
     def make() -> Made:
         fates = (
             None
             if body.lines is None
-            else {number: Fate(fate.restock, fate.write_off) for number, fate in body.lines.items()}
+            else {number: Fate(fate.restock, fate.write_off, fate.hold) for number, fate in body.lines.items()}
         )
         with told():
             returning.receive(tx, actor_of(caller), return_id, version, fates, datetime.now(UTC))

@@ -6,14 +6,14 @@ Locks are taken in one order everywhere: the order, its return, the dealer's cre
 from collections.abc import Mapping
 from datetime import date, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from platform_api.finance import service as finance
 from platform_api.flows.ordering import bump, debtor_of
 from platform_api.kit.conditions import stale
 from platform_api.kit.db import Connection
-from platform_api.kit.errors import ApiError, not_found
+from platform_api.kit.errors import ApiError, not_found, unprocessable
 from platform_api.kit.keys import new_key
 from platform_api.logistics import queries as logistics
 from platform_api.orders import return_queries as queries
@@ -23,8 +23,10 @@ from platform_api.orders.service import Actor, change_line, lock_order, note, re
 from platform_api.orders.totals import credit_part
 from platform_api.stock import moving
 from platform_api.stock.ledger import Move, hold, lots_at
-from platform_api.stock.rules import ADJUST, LOSS, TRANSIT, MoveKind, pick_lots
+from platform_api.stock.rules import ADJUST, LOSS, TRANSIT, MoveKind, hold_of, pick_lots
 from platform_api.stock.valuing import Leg
+
+NO_REASONS: Final[Mapping[int, str]] = {}
 
 Row = Mapping[str, Any]
 
@@ -34,11 +36,21 @@ def read_return(tx: Connection, actor: Actor, return_id: UUID) -> Return:
     return return_of(_find(tx, queries.RETURN, actor, return_id))
 
 
-def request_return(tx: Connection, actor: Actor, order_id: UUID, units: Mapping[int, int], reason: str) -> UUID:
+def request_return(
+    tx: Connection,
+    actor: Actor,
+    order_id: UUID,
+    units: Mapping[int, int],
+    reason: str,
+    reasons: Mapping[int, str] = NO_REASONS,
+) -> UUID:
     """Ask to send units back, by line: at most what was delivered, less what is back or on its way.
 
-    Raises ApiError (404, 409).
+    ``reasons`` by line, where they are not that of all. Raises ApiError (404, 409), InputError (422) for a reason of a
+    line that does not come back.
     """
+    if strays := sorted(reasons.keys() - units.keys()):
+        raise unprocessable(f"body.reasons.{strays[0]}", "is of a line that does not come back")
     order = lock_order(tx, actor, order_id)
     place = {"tenant_id": actor.tenant_id, "order_id": order_id}
     lines = {line["line_no"]: line for line in read_lines(tx, actor.tenant_id, order_id)}
@@ -63,7 +75,13 @@ def request_return(tx: Connection, actor: Actor, order_id: UUID, units: Mapping[
         cursor.executemany(
             queries.INSERT_LINE,
             [
-                {**head, "line_no": number, "sku": lines[number]["sku"], "units": count}
+                {
+                    **head,
+                    "line_no": number,
+                    "sku": lines[number]["sku"],
+                    "units": count,
+                    "line_reason": reasons.get(number, ""),
+                }
                 for number, count in sorted(units.items())
             ],
         )
@@ -84,7 +102,7 @@ def decide(
 def receive(
     tx: Connection, actor: Actor, return_id: UUID, version: int, fates: Mapping[int, Fate] | None, now: datetime
 ) -> UUID:
-    """Goods are back: in the warehouse that they came from, or written off; the dealer is credited for both.
+    """Goods are back: in the warehouse that they came from, on hold there, or written off; all is credited.
 
     ``fates`` by line of the order, None: all as agreed, to be restocked. What the store has not got by its books comes
     from nowhere, which the move says. What was refused at the door was credited there and comes out of transit; what
@@ -192,7 +210,7 @@ def _note_fates(
 ) -> None:
     place = {"tenant_id": tenant_id, "return_id": return_id}
     for number, fate in came.items():
-        values = {"line_no": number, "restocked": fate.restock, "written_off": fate.write_off}
+        values = {"line_no": number, "restocked": fate.restock, "written_off": fate.write_off, "held": fate.hold}
         tx.execute(queries.SET_FATE, {**place, **values, "credited_minor": credited.get(number, 0)})
 
 
@@ -204,9 +222,10 @@ def _legs_from_transit(
     lost = 0
     for line in back["lines"]:
         it = came.get(line["line_no"], Fate(0, 0))
-        fate = fates.setdefault(line["sku"], {order["ship_from"]: 0, LOSS: 0})
+        fate = fates.setdefault(line["sku"], {order["ship_from"]: 0, hold_of(order["ship_from"]): 0, LOSS: 0})
         fate[order["ship_from"]] += it.restock
-        fate[LOSS] += line["units"] - it.restock
+        fate[hold_of(order["ship_from"])] += it.hold
+        fate[LOSS] += line["units"] - it.restock - it.hold
         lost += line["units"] - it.units
     legs: list[Leg] = []
     references = [f"shipment:{back['shipment_id']}", f"delivery:{back['shipment_id']}"]
@@ -225,10 +244,11 @@ def _legs_from_store(
     fates: dict[str, dict[str, int]] = {}
     for line in back["lines"]:
         if line["line_no"] in came:
-            fate = fates.setdefault(line["sku"], {warehouse: 0, LOSS: 0})
+            fate = fates.setdefault(line["sku"], {warehouse: 0, hold_of(warehouse): 0, LOSS: 0})
             fate[warehouse] += came[line["line_no"]].restock
+            fate[hold_of(warehouse)] += came[line["line_no"]].hold
             fate[LOSS] += came[line["line_no"]].write_off
-    balances = hold(tx, tenant_id, [(place, sku) for sku in fates for place in (store, warehouse)])
+    balances = hold(tx, tenant_id, [(place, sku) for sku in fates for place in (store, warehouse, hold_of(warehouse))])
     lots = lots_at(tx, tenant_id, store, fates)
     legs: list[Leg] = []
     unbooked = 0

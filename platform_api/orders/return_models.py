@@ -18,30 +18,35 @@ Reason = Annotated[Text, StringConstraints(min_length=3)]
 
 
 class ReturnRequest(Input):
-    """What shall come back, units by line number of the order, and why."""
+    """What shall come back, units by line number of the order, and why; ``reasons`` of lines that have their own."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"reason": "crushed cartons", "units": {"1": 6}}]}
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"reason": "crushed cartons", "units": {"1": 6}, "reasons": {"1": "wet as well"}}]
+        },
     )
 
     reason: Reason
     units: Annotated[dict[int, Annotated[int, Field(ge=1, le=UNITS_MAX)]], Field(min_length=1, max_length=LINES_MAX)]
+    reasons: Annotated[dict[int, Reason], Field(max_length=LINES_MAX)] = {}
 
 
 class FateRequest(Input):
-    """Units of a line that came back: fit to be sold again, and not."""
+    """Units of a line that came back: fit to be sold again, not, and on hold until somebody has decided."""
 
     model_config = ConfigDict(extra="forbid")
 
     restock: Annotated[int, Field(ge=0, le=UNITS_MAX)] = 0
     write_off: Annotated[int, Field(ge=0, le=UNITS_MAX)] = 0
+    hold: Annotated[int, Field(ge=0, le=UNITS_MAX)] = 0
 
 
 class ReceiveRequest(Input):
     """What came back, by line number; lines that are not named did not. All of it, to be restocked, unless given."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"lines": {"1": {"restock": 4, "write_off": 2}}}]}
+        extra="forbid", json_schema_extra={"examples": [{"lines": {"1": {"restock": 3, "write_off": 1, "hold": 2}}}]}
     )
 
     lines: Annotated[dict[int, FateRequest], Field(min_length=1, max_length=LINES_MAX)] | None = None
@@ -53,8 +58,10 @@ class ReturnLine(BaseModel):
     line: int
     sku: str
     units: int
+    reason: str
     restocked: int
     written_off: int
+    held: int
     credited: MoneyText
 
 
@@ -84,8 +91,10 @@ class Return(BaseModel):
                             "line": 1,
                             "sku": "tea-500",
                             "units": 6,
-                            "restocked": 4,
-                            "written_off": 2,
+                            "reason": "wet as well",
+                            "restocked": 3,
+                            "written_off": 1,
+                            "held": 2,
                             "credited": {"amount": "40.68", "currency": "CNY"},
                         }
                     ],
@@ -123,7 +132,7 @@ def return_of(row: Mapping[str, Any]) -> Return:
             ReturnLine(
                 line=line["line_no"],
                 credited=MoneyText.of(line["credited_minor"], currency),
-                **{name: line[name] for name in ("sku", "units", "restocked", "written_off")},
+                **{name: line[name] for name in ("sku", "units", "reason", "restocked", "written_off", "held")},
             )
             for line in row["lines"]
         ],

@@ -4,7 +4,8 @@ _RETURN = """
 SELECT r.return_id, r.order_id, r.org_id, r.shipment_id, r.state, r.reason, r.decision, r.created_at, r.updated_at,
        r.version, o.currency,
        coalesce((SELECT jsonb_agg(jsonb_build_object('line_no', l.line_no, 'sku', l.sku, 'units', l.units,
-                                            'restocked', l.restocked, 'written_off', l.written_off,
+                                            'reason', l.reason, 'restocked', l.restocked,
+                                            'written_off', l.written_off, 'held', l.held,
                                             'credited_minor', l.credited_minor) ORDER BY l.line_no)
         FROM order_return_line l WHERE l.tenant_id = r.tenant_id AND l.return_id = r.return_id), '[]') AS lines
 FROM order_return r JOIN sales_order o USING (tenant_id, order_id)
@@ -37,8 +38,8 @@ VALUES (%(tenant_id)s, %(return_id)s, %(order_id)s, %(org_id)s, %(shipment_id)s,
 """
 
 INSERT_LINE = """
-INSERT INTO order_return_line (tenant_id, return_id, line_no, sku, units)
-VALUES (%(tenant_id)s, %(return_id)s, %(line_no)s, %(sku)s, %(units)s)
+INSERT INTO order_return_line (tenant_id, return_id, line_no, sku, units, reason)
+VALUES (%(tenant_id)s, %(return_id)s, %(line_no)s, %(sku)s, %(units)s, %(line_reason)s)
 """
 
 SET_STATE = """
@@ -48,6 +49,6 @@ WHERE tenant_id = %(tenant_id)s AND return_id = %(return_id)s
 
 SET_FATE = """
 UPDATE order_return_line
-SET restocked = %(restocked)s, written_off = %(written_off)s, credited_minor = %(credited_minor)s
+SET restocked = %(restocked)s, written_off = %(written_off)s, held = %(held)s, credited_minor = %(credited_minor)s
 WHERE tenant_id = %(tenant_id)s AND return_id = %(return_id)s AND line_no = %(line_no)s
 """

@@ -42,8 +42,9 @@ class Fate:
 
     restock: int
     write_off: int
+    hold: int = 0
 
     @property
     def units(self) -> int:
         """Units that came back."""
-        return self.restock + self.write_off
+        return self.restock + self.write_off + self.hold

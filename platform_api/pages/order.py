@@ -62,7 +62,8 @@ def _shipment(row: Row) -> dict[str, Any]:
 
 def _return(row: Row) -> dict[str, Any]:
     credited = sum(line["credited_minor"] for line in row["lines"])
-    return {**row, "credited": format_minor(credited, row["currency"]), "units": sum(x["units"] for x in row["lines"])}
+    sums = {name: sum(line[name] for line in row["lines"]) for name in ("units", "held", "written_off")}
+    return {**row, "credited": format_minor(credited, row["currency"]), **sums}
 
 
 def _cart(order: Order) -> dict[str, Any]:

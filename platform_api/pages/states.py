@@ -29,6 +29,12 @@ STATE_TEXTS: Final[dict[str, str]] = {
     # Transfers
     "part_sent": N_("part sent"),
     "sent": N_("sent"),
+    # Places
+    "warehouse": N_("warehouse"),
+    "store": N_("back room"),
+    "shelf": N_("on the shelves"),
+    "transit": N_("on the road"),
+    "hold": N_("on hold"),
     # Receivables
     "invoice": N_("invoice"),
     "payment": N_("payment"),

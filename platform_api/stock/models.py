@@ -41,7 +41,7 @@ class Location(BaseModel):
 class Balance(BaseModel):
     """What a place holds of a SKU by the books, and what of it can be promised (``atp``: free now, and due in time).
 
-    ``expired`` units are on hand, and promised to nobody.
+    ``expired`` units are on hand, and promised to nobody; nor is anything at a place of kind ``hold``.
     """
 
     model_config = ConfigDict(

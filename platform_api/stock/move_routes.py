@@ -16,7 +16,7 @@ from platform_api.stock import moving
 from platform_api.stock.ledger import Move, keep_lot
 from platform_api.stock.models import Adjustment, Due, DueRequest, Posted, Receipt, Transfer
 from platform_api.stock.parameters import Controller, Mover, require_place, require_skus, told
-from platform_api.stock.rules import ADJUST, LOSS, PHYSICAL, SUPPLIER, MoveKind
+from platform_api.stock.rules import ADJUST, LOSS, ON_HOLD, PHYSICAL, SUPPLIER, MoveKind
 from platform_api.stock.valuing import Leg
 
 router = APIRouter(tags=["stock"], responses={**COMMON_RESPONSES, **CREATE_RESPONSES, **NOT_FOUND_RESPONSE})
@@ -91,7 +91,8 @@ def _receive(tx: Connection, caller: Principal, body: Receipt) -> Made:
 
 def _transfer(tx: Connection, caller: Principal, body: Transfer) -> Made:
     for place in (body.from_, body.to):
-        _require_held(tx, caller, place)
+        if _require_held(tx, caller, place) == ON_HOLD:
+            raise ApiError(HTTPStatus.CONFLICT, f"{place} is for stock on hold: /v1/stock-holds says how that moves")
     require_skus(tx, caller, [line.sku for line in body.lines])
     now = datetime.now(UTC)
     with told():
@@ -126,9 +127,11 @@ def _expect(tx: Connection, caller: Principal, body: DueRequest) -> Made:
     return due, {}
 
 
-def _require_held(tx: Connection, caller: Principal, location: str) -> None:
-    if require_place(tx, caller, location) not in PHYSICAL:
+def _require_held(tx: Connection, caller: Principal, location: str) -> str:
+    kind = require_place(tx, caller, location)
+    if kind not in PHYSICAL:
         raise ApiError(HTTPStatus.CONFLICT, f"{location} holds no stock")
+    return kind
 
 
 def _move(caller: Principal, kind: MoveKind, legs: list[Leg], happened: datetime, **other: Unpack[_Other]) -> Move:

@@ -17,8 +17,9 @@ LIMIT %(limit)s
 LOCATION = f"{_LOCATION} AND l.location_id = %(location)s"
 
 BALANCES = f"""
-SELECT b.location_id, l.kind, l.site_id, b.sku, k.name_zh, k.name_en, b.on_hand, b.reserved, b.value_minor, k.currency,
-       b.updated_at, expired_units(b.tenant_id, b.location_id, b.sku) AS expired,
+SELECT b.location_id, l.kind, l.site_id, l.name AS place, b.sku, k.name_zh, k.name_en, b.on_hand,
+       b.reserved, b.value_minor, k.currency, b.updated_at,
+       expired_units(b.tenant_id, b.location_id, b.sku) AS expired,
        coalesce((SELECT sum(d.units) FROM due_receipt d
                  WHERE d.tenant_id = b.tenant_id AND d.location_id = b.location_id AND d.sku = b.sku
                    AND d.state = 'open' AND (%(until)s::timestamptz IS NULL OR d.due_at <= %(until)s)), 0)::int AS due
@@ -28,6 +29,8 @@ JOIN sku k USING (tenant_id, sku)
 WHERE b.tenant_id = %(tenant_id)s AND {SEEN}
   AND (%(location)s::text IS NULL OR b.location_id = %(location)s)
   AND (%(sku)s::text IS NULL OR b.sku = %(sku)s)
+  AND (%(kind)s::text IS NULL OR l.kind = %(kind)s)
+  AND (%(site)s::text IS NULL OR l.site_id = %(site)s)
   AND (%(after_location)s::text IS NULL OR (b.location_id, b.sku) > (%(after_location)s, %(after_sku)s))
 ORDER BY b.location_id, b.sku
 LIMIT %(limit)s
@@ -90,7 +93,7 @@ INSERT INTO stock_balance (tenant_id, location_id, sku, unbounded)
 SELECT %(tenant_id)s, w.location_id, w.sku, l.kind = 'shelf'
 FROM unnest(%(locations)s::text[], %(skus)s::text[]) AS w (location_id, sku)
 JOIN location l ON l.tenant_id = %(tenant_id)s AND l.location_id = w.location_id
-WHERE l.kind IN ('warehouse', 'store', 'shelf', 'transit')
+WHERE l.kind IN ('warehouse', 'store', 'shelf', 'transit', 'hold')
 ORDER BY w.location_id COLLATE "C", w.sku COLLATE "C"
 ON CONFLICT DO NOTHING
 """

@@ -1,7 +1,7 @@
 """GET /v1/locations, /v1/stock, /v1/stock-moves and /v1/lots."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -16,12 +16,13 @@ from platform_api.kit.times import Instant
 from platform_api.stock import queries
 from platform_api.stock.models import Balance, Location, Lot, MoveEntry
 from platform_api.stock.parameters import require_place
-from platform_api.stock.rules import available
+from platform_api.stock.rules import atp_of
 
 router = APIRouter(tags=["stock"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
 LocationName = Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")]
+StoredKind = Literal["warehouse", "store", "shelf", "transit", "hold"]
 Reference = Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")]
 
 
@@ -40,6 +41,7 @@ def list_stock(
     page: Paging,
     location: LocationName = None,
     sku: SkuName = None,
+    kind: Annotated[StoredKind | None, Query(description="Only places of this kind")] = None,
     until: Annotated[Instant | None, Query(alias="by", description="Count what is due by then")] = None,
 ) -> Listing[Balance]:
     """What each place holds, what of it is reserved, and what can be promised (ATP)."""
@@ -50,6 +52,8 @@ def list_stock(
             **caller.scope,
             "location": location,
             "sku": sku,
+            "kind": kind,
+            "site": None,
             "until": until,
             "after_location": last[0],
             "after_sku": last[1],
@@ -112,7 +116,7 @@ def _balance(row: Row) -> Balance:
     return Balance(
         location=row["location_id"],
         site=row["site_id"],
-        atp=available(row["on_hand"] - row["expired"], row["reserved"], [row["due"]]),
+        atp=atp_of(row),
         value=MoneyText.of(row["value_minor"], row["currency"]),
         updated=row["updated_at"],
         **same,

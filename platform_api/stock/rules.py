@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from contracts.frames import EventKind
@@ -36,6 +36,8 @@ class MoveKind(StrEnum):
     COUNT = "count"
     RECONCILE = "reconcile"
     LOSS = "loss"
+    HOLD = "hold"
+    RELEASE = "release"
 
 
 SUPPLIER: Final = ".supplier"
@@ -44,13 +46,27 @@ CUSTOMER: Final = ".customer"
 LOSS: Final = ".loss"
 ADJUST: Final = ".adjust"
 
-PHYSICAL: Final = frozenset({"warehouse", "store", "shelf", "transit"})
+STORING: Final = frozenset({"warehouse", "store"})
+"""Kinds of locations that goods are sold and sent from."""
+ON_HOLD: Final = "hold"
+"""Kind of the place beside each of those for what may not be sold before somebody has decided."""
+PHYSICAL: Final = STORING | {"shelf", "transit", ON_HOLD}
 """Kinds of locations that hold stock."""
 
 
 def shelf_of(site: str) -> str:
     """Location of a store's shelf."""
     return f"{site}.shelf"
+
+
+def is_hold(location: str) -> bool:
+    """Whether a location is for stock on hold."""
+    return location.endswith(f".{ON_HOLD}")
+
+
+def hold_of(site: str) -> str:
+    """Location of what a site has on hold."""
+    return f"{site}.{ON_HOLD}"
 
 
 EVENT_LEGS: Final[Mapping[EventKind, tuple[MoveKind, str]]] = {
@@ -154,3 +170,10 @@ def judge(observed: int, booked: int, windows: int) -> Verdict:
 def available(on_hand: int, reserved: int, due: Sequence[int] = ()) -> int:
     """Units that can be promised: on hand, not reserved, and due in time. Never negative."""
     return max(0, on_hand - reserved + sum(due))
+
+
+def atp_of(balance: Mapping[str, Any]) -> int:
+    """What can be promised of a row of ``queries.BALANCES``: nothing that has expired, and nothing on hold."""
+    if balance["kind"] == ON_HOLD:
+        return 0
+    return available(balance["on_hand"] - balance["expired"], balance["reserved"], [balance["due"]])

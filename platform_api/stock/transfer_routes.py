@@ -15,7 +15,7 @@ from platform_api.kit.paging import Listing, Paging
 from platform_api.stock import transfer_queries as queries
 from platform_api.stock import transferring
 from platform_api.stock.parameters import Mover, require_place, require_skus, told
-from platform_api.stock.rules import PHYSICAL
+from platform_api.stock.rules import STORING
 from platform_api.stock.transfer_models import (
     ArrivalRequest,
     CloseRequest,
@@ -28,7 +28,7 @@ from platform_api.stock.transfer_rules import TransferState
 
 router = APIRouter(tags=["stock"], responses=COMMON_RESPONSES)
 
-ENDS: Final = PHYSICAL - {"transit"}
+ENDS: Final = STORING | {"shelf"}
 """Kinds of places that a transfer goes from and to."""
 States = Annotated[list[TransferState] | None, Query(alias="state", description="Only those in one of these states")]
 MOVED: Final[dict[int | str, dict[str, Any]]] = {**CREATE_RESPONSES, **CHANGE_RESPONSES}

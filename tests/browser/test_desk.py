@@ -118,10 +118,57 @@ def test_a_dealer_asks_to_send_goods_back_and_operations_receive_them(
     page.goto(address)
     asked = page.get_by_test_id("order-returns").locator("li", has_text="纸箱压坏")
     asked.get_by_test_id("approve-return").click()
-    asked.get_by_test_id("receive-return").click(timeout=DEADLINE_MS)
+    asked.get_by_test_id("receive-parts").click(timeout=DEADLINE_MS)
+    asked.get_by_test_id("fate-restock").fill("1")
+    asked.get_by_test_id("fate-hold").fill("1")
+    page.screenshot(path=tmp_path / "fates-phone.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    asked.get_by_test_id("receive-fates").click()
     expect(asked.locator(".tag")).to_have_attribute("data-state", "received", timeout=DEADLINE_MS)
+    expect(asked).to_contain_text("on hold")
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     page.screenshot(path=tmp_path / "return-phone.png", full_page=True)
+    page.context.close()
+
+
+def test_goods_are_put_on_hold_released_and_written_off_on_the_page_of_stock(
+    chromium: Browser, market: tuple[str, str, dict[str, Login]], watch: Watch, tmp_path: Path
+) -> None:
+    page = open_desk(chromium, market, "ops@demo", watch, locale="zh-CN", phone=False)
+    page.get_by_role("link", name="库存", exact=True).click()
+    expect(page.get_by_test_id("stock").locator("tbody tr")).to_have_count(50, timeout=DEADLINE_MS)
+    page.get_by_test_id("more-stock").click()
+    expect(page.get_by_test_id("stock").locator("tbody tr").first).to_be_visible(timeout=DEADLINE_MS)
+    page.get_by_test_id("hold-at").select_option("wh-north")
+    articles = page.get_by_test_id("hold-sku").locator("option")
+    expect(articles.nth(2)).to_be_attached(timeout=DEADLINE_MS)
+    page.get_by_test_id("hold-sku").select_option(index=2)
+    page.get_by_test_id("hold-units").fill("3")
+    page.get_by_test_id("hold-reason").fill("外箱破损")
+    page.screenshot(path=tmp_path / "stock-zh.png", full_page=True)
+    assert page.evaluate(CONTRAST) == []
+    page.get_by_test_id("hold").click()
+    held = page.get_by_test_id("held").locator("li", has_text="Dingsheng")
+    expect(held).to_have_count(1, timeout=DEADLINE_MS)
+    held.get_by_test_id("release").click()
+    held.get_by_test_id("release-units").fill("1")
+    held.get_by_test_id("release-reason").fill("可再销售")
+    held.get_by_test_id("release-it").click()
+    expect(held.locator("dd")).to_have_text("2", timeout=DEADLINE_MS)
+    held.get_by_test_id("write-off").focus()
+    page.keyboard.press("Enter")
+    held.get_by_test_id("write-off-reason").fill("已报废")
+    held.get_by_test_id("write-off-reason").press("Enter")
+    expect(held).to_have_count(0, timeout=DEADLINE_MS)
+    page.goto(f"{market[0]}/stock?place=wh-north&kind=hold")
+    expect(page.get_by_test_id("stock").locator("tbody td").nth(2)).to_have_text("0")
+    page.context.close()
+    page = open_desk(chromium, market, "store.shanghai@demo", watch, locale="en-GB", phone=True)
+    page.goto(f"{market[0]}/stock")
+    expect(page.get_by_test_id("hold-form")).to_have_count(1)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    page.screenshot(path=tmp_path / "stock-phone.png", full_page=True)
+    assert page.evaluate(CONTRAST) == []
     page.context.close()
 
 

@@ -86,11 +86,12 @@ async function offer(select) {
 
 for (const place of document.querySelectorAll("[data-offers]")) {
   const rows = document.getElementById(place.dataset.offers);
-  place.addEventListener("change", () => offerStock(place.value, rows).catch(tell));
+  const expiredToo = "expiredToo" in place.dataset;
+  place.addEventListener("change", () => offerStock(place.value, rows, expiredToo).catch(tell));
 }
 
-/** Fill the lists of a form with what is free at a place, all pages of it. */
-async function offerStock(place, rows) {
+/** Fill the lists of a form with what is free at a place, all pages of it; what has expired only where it may go. */
+async function offerStock(place, rows, expiredToo) {
   const options = [new Option("–", "")];
   let next = "";
   do {
@@ -98,7 +99,8 @@ async function offerStock(place, rows) {
     if (next) query.set("cursor", next);
     const page = place ? await request("GET", `/v1/stock?${query}`) : { items: [] };
     for (const item of page.items) {
-      if (item.atp > 0) options.push(new Option(`${nameOf(item)} · ${item.atp}`, item.sku));
+      const free = item.on_hand - item.reserved - (expiredToo ? 0 : item.expired);
+      if (free > 0) options.push(new Option(`${nameOf(item)} · ${free}`, item.sku));
     }
     next = page.next;
   } while (next);
