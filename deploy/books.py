@@ -59,6 +59,25 @@ RESERVED: Final = """
     FROM held h FULL JOIN stock_balance b USING (tenant_id, location_id, sku)
     WHERE coalesce(h.units, 0) <> coalesce(b.reserved, 0) ORDER BY 1, 2, 3
 """
+# What lines of transfers say of themselves is what is held for them, and what of them is in transit by the ledger.
+TRANSFERS: Final = """
+    WITH lines AS (
+        SELECT tenant_id, 'transfer:' || transfer_id AS reference, sku, held, sent - received - missing AS on_the_way
+        FROM transfer_request_line
+    ), kept AS (
+        SELECT tenant_id, reference, sku, sum(units) AS units FROM reservation
+        WHERE state = 'held' AND starts_with(reference, 'transfer:') GROUP BY 1, 2, 3
+    ), moved AS (
+        SELECT e.tenant_id, m.reference, e.sku, sum(e.units) AS units
+        FROM stock_move m JOIN stock_entry e USING (tenant_id, move_id) JOIN location l USING (tenant_id, location_id)
+        WHERE l.kind = 'transit' AND starts_with(m.reference, 'transfer:') GROUP BY 1, 2, 3
+    )
+    SELECT tenant_id, reference, sku, coalesce(l.held, 0), coalesce(k.units, 0),
+           coalesce(l.on_the_way, 0), coalesce(m.units, 0)
+    FROM lines l FULL JOIN kept k USING (tenant_id, reference, sku) FULL JOIN moved m USING (tenant_id, reference, sku)
+    WHERE (coalesce(l.held, 0), coalesce(l.on_the_way, 0)) <> (coalesce(k.units, 0), coalesce(m.units, 0))
+    ORDER BY 1, 2, 3
+"""
 
 
 ORDER_COUNT: Final = "SELECT count(*) FROM sales_order"
@@ -168,6 +187,9 @@ def prove_stock(snapshot: Connection) -> Iterator[Broken]:
         yield Broken("I3", f"{tenant}/{place}/{sku}", f"lots hold {units} units, on hand are {on_hand}")
     for tenant, place, sku, held, reserved in snapshot.execute(RESERVED):
         yield Broken("I3", f"{tenant}/{place}/{sku}", f"{held} units are held by reservations, {reserved} are counted")
+    for tenant, transfer, sku, said, held, way, moved in snapshot.execute(TRANSFERS):
+        detail = f"of {sku} {said} units are said to be held and {held} are, {way} to be on the way and {moved} are"
+        yield Broken("I3", f"{tenant}/{transfer}", detail)
 
 
 def prove_money(snapshot: Connection) -> Iterator[Broken]:

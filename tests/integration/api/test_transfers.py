@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
+from deploy.verify import verify
 from platform_api import jobs
 from tests.integration.api.conftest import bearer
 from tests.integration.api.test_ordering import holds, key, market
@@ -218,3 +219,12 @@ def test_transfers_are_a_file_too(market: TestClient, world: World) -> None:
     theirs = market.get("/v1/exports", params={"noun": "transfers"}, headers=bearer(world, "dealer@acme"))
     assert "west-1" not in theirs.text
     assert "wh" in theirs.text
+
+
+def test_verify_finds_a_transfer_that_says_more_than_is_held_and_on_its_way(market: TestClient, world: World) -> None:
+    it = act(market, ask(market, 20).json(), "send", units={"tea": 5}).json()
+    holds(world)
+    with psycopg.connect(world.dsn) as owner:
+        owner.execute("UPDATE transfer_request_line SET held = 14, received = 1 WHERE transfer_id = %s", (it["id"],))
+    told = [one.what for one in verify(world.dsn).broken if one.invariant == "I3"]
+    assert told == ["of tea 14 units are said to be held and 15 are, 4 to be on the way and 5 are"]
