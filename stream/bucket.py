@@ -77,7 +77,8 @@ class Bucket:
         )
         self._spikes = spikes
         self._samples = Samples()
-        self._watching = Watching(number, names, beginning.learnt.get(key_of_state(number)))
+        dropouts = [row for row in beginning.dropouts if bucket_of(row.gateway) == number]
+        self._watching = Watching(number, names, beginning.learnt.get(key_of_state(number)), dropouts)
         spikes.join(number, learnt, self._watching.is_explained)
 
     def snapshot(self) -> bytes:

@@ -23,7 +23,7 @@ from contracts.facts import CONTROL_CHANNEL, AnomalyKind, ProposalState
 from contracts.ids import bucket_of
 from contracts.topics import Lane
 from stream import clean, queries
-from stream.facts import ChannelSet, Fault, LaneId, PositionRow
+from stream.facts import AnomalyRow, ChannelSet, Fault, LaneId, PositionRow
 from stream.fence import ALL, Span, bucket_of_site
 from stream.replenish import Policy, PolicyMode, Proposal
 from stream.sequence import LaneState
@@ -135,6 +135,8 @@ class Beginning:
     """(tenant, gateway) -> boot -> the UTC ms at which its monotonic clock was 0; oldest first."""
     learnt: dict[str, bytes] = field(default_factory=dict)
     """What slow detectors saved last, by key."""
+    dropouts: list[AnomalyRow] = field(default_factory=list)
+    """Those that are open."""
 
 
 class Control:
@@ -367,7 +369,11 @@ def read_beginning(connection: psycopg.Connection) -> Beginning:
     for tenant, gateway, boot, zero_at in connection.execute(queries.ANCHORS):
         anchors.setdefault((tenant, gateway), {})[boot] = _utc_ms(zero_at)
     learnt = {key: bytes(state) for key, state in connection.execute(queries.DETECTOR_STATES)}
-    return Beginning(lanes, positions, anchors, learnt)
+    dropouts = [
+        AnomalyRow(anomaly_id, tenant, site, gateway, AnomalyKind(kind), *rest)
+        for anomaly_id, tenant, site, gateway, kind, *rest in connection.execute(queries.OPEN_DROPOUTS)
+    ]
+    return Beginning(lanes, positions, anchors, learnt, dropouts)
 
 
 def _utc_ms(moment: datetime) -> int:

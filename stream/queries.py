@@ -31,6 +31,11 @@ LABELS: Final = """
 SELECT tenant_id, kind, place, count(*) FILTER (WHERE label = 'true'), count(*) FILTER (WHERE label <> 'true')
 FROM anomaly WHERE label IS NOT NULL GROUP BY tenant_id, kind, place
 """
+OPEN_DROPOUTS: Final = """
+SELECT anomaly_id, tenant_id, site_id, gateway_id, kind, place_kind, place, start_at, end_at, detected_at, severity,
+       score, evidence
+FROM anomaly WHERE kind = 'dropout' AND end_at IS NULL
+"""
 DETECTOR_STATES: Final = "SELECT state_key, state FROM detector_state"
 DETECTOR_STATE: Final = """
 INSERT INTO detector_state AS d (state_key, state) VALUES (%s, %s)

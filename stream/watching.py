@@ -6,6 +6,7 @@ learnt is saved every few minutes in the transaction of an epoch, not with each:
 
 import pickle
 import zlib
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
@@ -16,6 +17,7 @@ from contracts.presence import State
 from stream.control import ChannelSetting, Snapshot
 from stream.facts import AnomalyRow, Columns, Settled, Sighting, join_columns
 from stream.spike import Spike
+from stream.unended import Unended
 from stream.watch.finding import Finding, Profile
 from stream.watch.heartbeat import Heartbeats
 from stream.watch.watch import Watch, is_handling
@@ -47,13 +49,16 @@ def key_of_state(number: int) -> str:
 
 
 class Watching:
-    """The watch of bucket ``number``; ``saved`` is its state of before, or None."""
+    """The watch of bucket ``number``; ``saved`` is its state of before, or None, ``dropouts`` those that are open."""
 
-    def __init__(self, number: int, names: Names, saved: bytes | None) -> None:
+    def __init__(
+        self, number: int, names: Names, saved: bytes | None, dropouts: Iterable[AnomalyRow] = ()
+    ) -> None:  # fmt: skip
         self._key = key_of_state(number)
         self._names = names
         self._watch = restored(saved) or Watch(spikes=False)
         self._heartbeats = Heartbeats()
+        self._unended = Unended(dropouts)
         self._gathered: list[Columns] = []
         self._count = 0
         self._due: datetime | None = None
@@ -77,7 +82,10 @@ class Watching:
         self._refresh()
         found = self._watch.step(gathered, self._profile, self._names.snapshot.strictness_at)
         self._heartbeats.hear(self._gateways_of(gathered), to_us(now))
-        frames = [settled(row_of(each)) for each in found]
+        rows = [row_of(each) for each in found]
+        told = {row.anomaly_id for row in rows}
+        rows += [row for row in self._unended.hear(gathered, self._profile) if row.anomaly_id not in told]
+        frames = [settled(row) for row in rows]
         if now >= self._save_due:
             self._save_due = now + SAVE_EVERY
             state = zlib.compress(self._watch.snapshot(), 1)

@@ -7,9 +7,11 @@ from typing import Any
 
 import psycopg
 
+from contracts import topics
 from contracts.frames import TelemetryFrame
+from contracts.presence import Presence, State, encode
 from contracts.topics import Lane
-from tests.integration.stream.running import Device, Platform, eventually
+from tests.integration.stream.running import ADDRESS, Device, Platform, eventually
 
 MINUTE_MS = 60_000
 STATE = "SELECT kind, place, end_at IS NOT NULL, count(*) OVER () FROM anomaly WHERE kind = %s"
@@ -55,6 +57,39 @@ def test_a_stuck_scale_opens_and_closes_one_anomaly(platform: Platform, device: 
     device.send(Lane.TEL, scale.hour())
 
     eventually(lambda: look() == [("stuck_sensor", "g1/b1.weight_g", True, 1)], "the anomaly closes")
+
+
+def test_a_dropout_ends_when_the_gateway_speaks_again_whatever_was_killed_in_between(
+    platform: Platform, device: Device
+) -> None:
+    platform.start()
+    scale = Scale()
+    device.send(Lane.TEL, scale.hour())
+    eventually(lambda: platform.watermark() == 1, "all is committed")
+    gone = encode(Presence(v=1, state=State.OFFLINE, since=0))
+
+    def told() -> list[tuple[Any, ...]]:
+        return platform.rows(STATE, "dropout")
+
+    device.insist(topics.presence(ADDRESS), lambda: gone, lambda: bool(told()), "its last will is a dropout")
+    assert told() == [("dropout", "g1", False, 1)]
+    # What the watch learnt has not been saved yet: the next process has never heard of the silence.
+    platform.kill()
+    assert platform.one("SELECT count(*) FROM detector_state") == 0
+    platform.start()
+    device.send(Lane.TEL, scale.hour())
+    eventually(lambda: platform.watermark() == 2, "it speaks again")
+    seqs = count(3)
+
+    def is_over() -> bool:
+        """What was gathered is looked at when more comes."""
+        seq = next(seqs)
+        device.send(Lane.TEL, TelemetryFrame(v=1, ep="aaaa", seq=seq, t0=scale.t0_ms, ch=["b2.weight_g"],
+                                             i=[0], d=[0], x=[3_300.0]))  # fmt: skip
+        eventually(lambda: platform.watermark() == seq, "it is committed")
+        return told() == [("dropout", "g1", True, 1)]
+
+    eventually(is_over, "the dropout ends")
 
 
 def sell(platform: Platform, first: int, last: int) -> None:

@@ -8,13 +8,15 @@ from random import Random
 import numpy as np
 
 from contracts.facts import AnomalyKind
+from contracts.frames import Quality
+from contracts.ids import derived_id
 from contracts.presence import Presence, State
 from contracts.topics import GatewayAddress
 from stream.clean import Gateway
 from stream.control import ChannelSetting, Slot, Snapshot, strictness_of
 from stream.facts import AnomalyRow, Columns, Settled, Sighting
 from stream.spike import Spike
-from stream.watching import SAVE_EVERY, Watching, restored
+from stream.watching import SAVE_EVERY, Watching, from_us, restored
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 START_US = 1_767_571_200_000_000
@@ -167,3 +169,28 @@ def test_the_capacity_of_a_slot_counts_from_when_it_is_known() -> None:
         watching.take(columns(1, [3_300.0], version), NOW + timedelta(minutes=version))
         watching.take(columns(1, []), NOW + timedelta(minutes=version, seconds=5))
         assert watching.is_explained(spike) is is_explained
+
+
+def silent(place_kind: str, place: str, minute: int) -> AnomalyRow:
+    """A dropout that the process before this one told."""
+    start = from_us(START_US + 60_000_000 * minute)
+    return AnomalyRow(
+        derived_id(place), "acme", "s1", "g1", AnomalyKind.DROPOUT, place_kind, place, start, None, start, 0.8, 0.9, {}
+    )  # fmt: skip
+
+
+def test_a_dropout_that_the_watch_has_forgotten_ends_with_the_first_reading_after_it() -> None:
+    of_gateway, of_bay, of_other = (
+        silent("gateway", "g1", 5), silent("series", "g1/b1.weight_g", 6), silent("device", "g1/c1", 5),
+    )  # fmt: skip
+    watching = Watching(3, Known(), None, [of_gateway, of_bay, of_other])
+    assert anomalies(feed(watching, columns(1, [3_300.0] * 3, first_minute=3))) == []
+    bad = columns(1, [3_300.0], first_minute=9)
+    bad.quality[:] = Quality.BAD
+    assert anomalies(feed(watching, bad)) == []
+    rows = anomalies(feed(watching, columns(1, [3_300.0] * 3, first_minute=10)))
+    at = from_us(START_US + 60_000_000 * 10)
+    assert {(row.anomaly_id, row.end) for row in rows} == {(of_gateway.anomaly_id, at), (of_bay.anomaly_id, at)}
+    assert anomalies(feed(watching, columns(1, [3_300.0] * 3, first_minute=20))) == []
+    (row,) = anomalies(feed(watching, columns(2, [4.0], first_minute=21)))
+    assert row.anomaly_id == of_other.anomaly_id
