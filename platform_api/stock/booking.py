@@ -100,11 +100,11 @@ def _open_slot(connection: Connection, row: Row, now: datetime) -> bool:
     """Book what lay on a slot before its first event; False for an event that came before that one."""
     if row["on_shelf"] is None:
         opened = connection.execute(queries.OPENED_AT, row).fetchone()
-        return opened is not None and opened["lane_seq"] <= row["lane_seq"]
+        return opened is not None and not _came_before(row, opened)
     if connection.execute(queries.OPEN_SLOT, row).rowcount == 0:
         opened = connection.execute(queries.OPENED_AT, row).fetchone()
         assert opened is not None
-        return bool(opened["lane_seq"] <= row["lane_seq"])
+        return not _came_before(row, opened)
     before = row["on_shelf"] - row["units"]
     if before:
         post(
@@ -122,3 +122,13 @@ def _open_slot(connection: Connection, row: Row, now: datetime) -> bool:
             now,
         )
     return True
+
+
+def _came_before(row: Row, opened: Row) -> bool:
+    """Whether an event is in the slot's first count.
+
+    A lower number alone does not say so: a gateway that lost its outbox begins at 1 again, and what it tells then came
+    after that count, and happened after it.
+    """
+    is_older = row["received_at"] <= opened["opened_at"] or row["time"] < opened["counted_at"]
+    return bool(row["lane_seq"] < opened["lane_seq"] and is_older)

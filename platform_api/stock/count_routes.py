@@ -1,12 +1,12 @@
 """/v1/counts, /v1/recon-cases and /v1/stock-periods: where people check the books, and close them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Body, Response
 
 from platform_api.kit.auth import Caller, Head, Principal
 from platform_api.kit.conditions import ExpectedVersion, etag, stale
@@ -26,7 +26,7 @@ from platform_api.stock import counting_queries as queries
 from platform_api.stock import moving
 from platform_api.stock import queries as stock_queries
 from platform_api.stock.ledger import Move, hold, post
-from platform_api.stock.models import Count, Counted, CountRequest, Period, PeriodRequest, ReconCase
+from platform_api.stock.models import Count, Counted, CountReasons, CountRequest, Period, PeriodRequest, ReconCase
 from platform_api.stock.parameters import Controller, Mover, require_place, require_skus, told
 from platform_api.stock.rules import ADJUST, PHYSICAL, MoveKind
 from platform_api.stock.valuing import Leg
@@ -87,18 +87,26 @@ def submit(count_id: UUID, caller: Mover, version: ExpectedVersion, tx: Tx, resp
 
 
 @router.post("/v1/counts/{count_id}:post", summary="Book a count", responses=CHANGE_RESPONSES)
-def post_count(count_id: UUID, caller: Controller, version: ExpectedVersion, tx: Tx, response: Response) -> Count:
-    """Differences are booked as of the time of the count; each needs its reason."""
+def post_count(  # one argument a part of the request
+    count_id: UUID,
+    caller: Controller,
+    version: ExpectedVersion,
+    tx: Tx,
+    response: Response,
+    explained: Annotated[CountReasons | None, Body()] = None,
+) -> Count:
+    """Differences are booked as of the time of the count; each needs its reason, by then or now.
+
+    A SKU of which a later count is booked already stays as that one found it: its ``booked`` stays null.
+    """
     row = _lock(tx, caller, count_id, version, "submitted")
     place = {"tenant_id": caller.tenant_id, "count_id": count_id}
-    lines = tx.execute(
-        queries.BOOKED, {**place, "location": row["location_id"], "counted_at": row["counted_at"]}
-    ).fetchall()
-    unexplained = [line["sku"] for line in lines if line["counted"] != line["booked"] and not line["reason"]]
-    if unexplained:
-        raise ApiError(HTTPStatus.CONFLICT, f"differences need a reason: {', '.join(unexplained[:10])}")
+    if explained is not None:
+        _explain(tx, place, explained)
     now = datetime.now(UTC)
     with told():
+        lines = _compare(tx, caller, place, row)
+        _require_reasons(lines)
         _book(tx, caller, count_id, row, lines, now)
     for line in lines:
         tx.execute(queries.KEEP_BOOKED, {**place, "sku": line["sku"], "booked": line["booked"]})
@@ -168,7 +176,33 @@ def _close(tx: Connection, caller: Principal, month: date) -> Made:
     return _period(row), {}
 
 
-def _book(tx: Connection, caller: Principal, count_id: UUID, row: Row, lines: list[Any], now: datetime) -> None:
+def _explain(tx: Connection, place: Row, explained: CountReasons) -> None:
+    counted = {row["sku"] for row in tx.execute(queries.COUNTED, place)}
+    for sku, reason in explained.reasons.items():
+        if sku not in counted:
+            raise unprocessable("body.reasons", f"is not in this count: {sku}")
+        tx.execute(queries.EXPLAIN, {**place, "sku": sku, "reason": reason})
+
+
+def _compare(tx: Connection, caller: Principal, place: Row, count: Row) -> list[Row]:
+    """Lines that this count has the word on, with what was booked; nobody books there until it is posted."""
+    skus = [row["sku"] for row in tx.execute(queries.COUNTED, place)]
+    hold(tx, caller.tenant_id, [(count["location_id"], sku) for sku in skus])
+    asked = {**place, "location": count["location_id"], "counted_at": count["counted_at"]}
+    return [line for line in tx.execute(queries.BOOKED, asked) if not line["counted_again"]]
+
+
+def _require_reasons(lines: Sequence[Row]) -> None:
+    unexplained = [
+        f"{line['sku']} (counted {line['counted']}, booked {line['booked']})"
+        for line in lines
+        if line["counted"] != line["booked"] and not line["reason"]
+    ]
+    if unexplained:
+        raise ApiError(HTTPStatus.CONFLICT, f"differences need a reason: {', '.join(unexplained[:10])}")
+
+
+def _book(tx: Connection, caller: Principal, count_id: UUID, row: Row, lines: Sequence[Row], now: datetime) -> None:
     legs = []
     for line in lines:
         difference = line["counted"] - line["booked"]

@@ -61,15 +61,28 @@ SELECT sku FROM stock_count_line
 WHERE tenant_id = %(tenant_id)s AND count_id = %(count_id)s AND counted IS NULL ORDER BY sku
 """
 
-# What was booked as of the time of the count: what moved since changes both sides alike.
+# What was booked as of the time of the count: what moved since changes both sides alike. Its places are locked. Where a
+# later count is booked already, the difference of this one is in it.
 BOOKED = """
 SELECT n.sku, n.counted, n.reason,
+       EXISTS (SELECT FROM stock_count c JOIN stock_count_line x USING (tenant_id, count_id)
+               WHERE c.tenant_id = n.tenant_id AND c.location_id = %(location)s AND c.state = 'posted'
+                 AND c.counted_at > %(counted_at)s AND x.sku = n.sku) AS counted_again,
        coalesce((SELECT sum(e.units) FROM stock_entry e
                  WHERE e.tenant_id = n.tenant_id AND e.location_id = %(location)s AND e.sku = n.sku
                    AND e.happened_at <= %(counted_at)s), 0)::int AS booked
 FROM stock_count_line n
 WHERE n.tenant_id = %(tenant_id)s AND n.count_id = %(count_id)s
 ORDER BY n.sku
+"""
+
+COUNTED = """
+SELECT sku FROM stock_count_line WHERE tenant_id = %(tenant_id)s AND count_id = %(count_id)s
+"""
+
+EXPLAIN = """
+UPDATE stock_count_line SET reason = %(reason)s
+WHERE tenant_id = %(tenant_id)s AND count_id = %(count_id)s AND sku = %(sku)s
 """
 
 KEEP_BOOKED = """

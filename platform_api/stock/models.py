@@ -296,6 +296,14 @@ class Counted(Input):
     lines: Annotated[list[CountedLine], Field(min_length=1, max_length=LINES_MAX)]
 
 
+class CountReasons(Input):
+    """Why what was counted differs from the books, by SKU: whoever counted did not know that it does."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reasons": {"tea-500": "two broken"}}]})
+
+    reasons: Annotated[dict[Sku, Reason], Field(max_length=LINES_MAX)]
+
+
 class Count(BaseModel):
     """A count of a place. ``booked`` is null until it is posted: whoever counts does not know it."""
 

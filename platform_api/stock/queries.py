@@ -61,9 +61,11 @@ LIMIT %(limit)s
 SHARE_PERIODS = "SELECT pg_advisory_xact_lock_shared(hashtextextended(%(tenant_id)s, 9))"
 HOLD_PERIODS = "SELECT pg_advisory_xact_lock(hashtextextended(%(tenant_id)s, 9))"
 
+# Months of UTC, whatever the clock of the session.
 IS_CLOSED = """
 SELECT EXISTS (
-    SELECT FROM stock_period WHERE tenant_id = %(tenant_id)s AND month = date_trunc('month', %(at)s::timestamptz)::date
+    SELECT FROM stock_period
+    WHERE tenant_id = %(tenant_id)s AND month = date_trunc('month', %(at)s::timestamptz AT TIME ZONE 'UTC')::date
 ) AS closed
 """
 

@@ -40,8 +40,12 @@ def reconcile(connection: Connection, now: datetime) -> Compared:
 
 def _settle(connection: Connection, row: Row, now: datetime) -> Verdict:
     difference = row["observed"] - row["booked"]
+    if row["case_id"] is not None and not _is_still(connection, row):
+        return Verdict.WATCH  # another worker judges it
     # Only a difference that stays the same is the same one.
     lasts = row["case_id"] is not None and row["observed_before"] - row["booked_before"] == difference
+    if lasts and row["as_of"] <= row["as_of_before"]:
+        return Verdict.WATCH  # no later window: where tills have the word, nothing was sold since
     windows = row["windows"] + 1 if lasts else 1
     verdict = judge(row["observed"], row["booked"], windows)
     if row["state"] == "count_asked" and verdict is not Verdict.AGREES:
@@ -77,10 +81,18 @@ def _settle(connection: Connection, row: Row, now: datetime) -> Verdict:
     return verdict
 
 
+def _is_still(connection: Connection, row: Row) -> bool:
+    case = connection.execute(queries.LOCK_CASE, row).fetchone()
+    return case is not None and case["as_of"] == row["as_of_before"]
+
+
 def _correct(connection: Connection, values: Row, difference: int, now: datetime) -> bool:
     place = (values["location"], values["sku"])
     legs = [Leg(*place, difference), Leg(ADJUST, values["sku"], -difference)]
     balances = hold(connection, values["tenant_id"], [place])
+    then = connection.execute(queries.BOOKED_THEN, values).fetchone()
+    if then is None or then["booked"] != values["booked"]:
+        return False  # something late was booked meanwhile: compared again in the next round
     move = Move(
         kind=MoveKind.RECONCILE,
         happened_at=values["as_of"],
@@ -100,7 +112,8 @@ def _correct(connection: Connection, values: Row, difference: int, now: datetime
 
 def _ask(connection: Connection, values: Row) -> UUID:
     count_id = new_key()
-    reason = f"shelf and books differ by {values['observed'] - values['booked']} units"
+    # Whoever counts reads this, and must not know what is booked.
+    reason = "the shelf and the books differ"
     connection.execute(
         counting_queries.INSERT_COUNT, {**values, "count_id": count_id, "reason": reason, "user_id": None}
     )

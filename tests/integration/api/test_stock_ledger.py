@@ -184,6 +184,21 @@ def test_a_closed_month_refuses_and_a_late_event_is_booked_today(world: World) -
     assert row == {"happened_at": then, "booked_at": NOW}
 
 
+def test_a_month_is_closed_by_the_same_clock_for_workers_anywhere(world: World) -> None:
+    then = (NOW - timedelta(days=40)).replace(day=1, hour=0) - timedelta(
+        hours=1
+    )  # in Shanghai it is the next month already
+    legs = [Leg("east-1.shelf", "tea", -1), Leg(".customer", "tea", 1)]
+    late = Move(kind=MoveKind.SALE, happened_at=then, legs=legs, source="t", source_event_id="1", late=True)
+    with connect(world) as tx:
+        tx.execute(
+            "INSERT INTO stock_period VALUES ('acme', date_trunc('month', %s::timestamptz, 'UTC')::date)", (then,)
+        )
+        tx.execute("SET timezone = 'Asia/Shanghai'")
+        post(tx, "acme", late, NOW)
+        assert tx.execute("SELECT booked_at FROM stock_move WHERE source = 't'").fetchone() == {"booked_at": NOW}
+
+
 def test_events_of_shelves_are_booked_once_by_two_workers(world: World) -> None:
     with psycopg.connect(world.dsn) as owner:
         for number in range(60):
@@ -201,6 +216,25 @@ def test_events_of_shelves_are_booked_once_by_two_workers(world: World) -> None:
             "SELECT count(*) AS moves FROM stock_move WHERE source = 'shelf' AND tenant_id = 'acme'"
         ).fetchone()
     assert row == {"moves": 66}
+    holds(world)
+
+
+def test_the_books_follow_a_gateway_that_lost_its_outbox_and_numbers_from_one_again(world: World) -> None:
+    start = datetime.now(UTC)
+    with psycopg.connect(world.dsn) as owner:
+        owner.execute("DELETE FROM stock_inbox")
+        owner.execute("DELETE FROM shelf_event")
+        add_event(owner, "acme", "east-1", "first", -1, 15, at=start)
+        owner.execute("UPDATE shelf_event SET lane_seq = 5000")
+    with connect(world, autocommit=True) as tx:
+        assert jobs.book_stock(tx, start) > 0
+    with psycopg.connect(world.dsn) as owner:
+        # Told late, of before the count; and what the new outbox tells.
+        add_event(owner, "acme", "east-1", "before", -1, 16, at=start - timedelta(minutes=1))
+        add_event(owner, "acme", "east-1", "second", -4, 11, at=datetime.now(UTC))
+    with connect(world, autocommit=True) as tx:
+        jobs.book_stock(tx, datetime.now(UTC))
+    assert balance(world, "east-1.shelf")[0] == 11
     holds(world)
 
 
@@ -248,6 +282,99 @@ def test_a_difference_that_lasts_is_corrected_when_small_and_counted_when_large(
     assert balance(world, "east-1.shelf")[0] == 11
     assert balance(world, "west-1.shelf")[0] == 12
     holds(world)
+
+
+def lose_a_unit_unseen(world: World, at: datetime) -> None:
+    """Let acme's shelf in the east show one less than is booked, and nothing else be compared."""
+    with psycopg.connect(world.dsn) as owner:
+        owner.execute(
+            "UPDATE gateway_presence SET state = 'offline' WHERE tenant_id <> 'acme' OR gateway_id <> 'gw-east-1'"
+        )
+        owner.execute("UPDATE anomaly SET state = 'dismissed'")
+        add_event(owner, "acme", "east-1", "z-next", -1, 11, at=at)
+    with connect(world, autocommit=True) as tx:
+        jobs.book_stock(tx, datetime.now(UTC))
+    assert balance(world, "east-1.shelf")[0] == 12
+
+
+def reconcile(world: World, now: datetime, rounds: int) -> list[tuple[int, int, int]]:
+    with connect(world, autocommit=True) as tx:
+        found = [jobs.reconcile_stock(tx, now + timedelta(minutes=5 * number)) for number in range(rounds)]
+    return [(one.shelves, one.posted, one.counts) for one in found]
+
+
+def test_what_people_corrected_is_not_corrected_again_by_an_older_look(world: World) -> None:
+    start = datetime.now(UTC)
+    lose_a_unit_unseen(world, start)
+    later = start + SETTLED_AFTER * 2
+    assert reconcile(world, later, 2) == [(1, 0, 0)] * 2
+    noticed = later + timedelta(minutes=7)
+    with connect(world) as tx:
+        legs = [Leg("east-1.shelf", "tea", -1), Leg(".loss", "tea", 1)]
+        move = Move(kind=MoveKind.LOSS, happened_at=noticed, legs=legs, source="people", source_event_id="1")
+        post(tx, "acme", move, noticed)
+    assert reconcile(world, later + timedelta(minutes=10), 4) == [(0, 0, 0), (0, 0, 0), (1, 0, 0), (1, 0, 0)]
+    assert balance(world, "east-1.shelf")[0] == 11
+    holds(world)
+
+
+def test_a_count_that_waits_to_be_booked_is_left_the_word(world: World) -> None:
+    start = datetime.now(UTC)
+    lose_a_unit_unseen(world, start)
+    with connect(world) as tx:
+        key = {"count": uuid4(), "at": start + timedelta(minutes=1)}
+        tx.execute(
+            """INSERT INTO stock_count (tenant_id, count_id, location_id, state, counted_at)
+               VALUES ('acme', %(count)s, 'east-1.shelf', 'submitted', %(at)s)""",
+            key,
+        )
+        tx.execute("INSERT INTO stock_count_line VALUES ('acme', %(count)s, 'tea', 11)", key)
+    assert reconcile(world, start + SETTLED_AFTER * 2, 4) == [(0, 0, 0)] * 4
+    assert balance(world, "east-1.shelf")[0] == 12
+
+
+def test_a_difference_lasts_only_while_time_passes_and_two_workers_judge_it_once(world: World) -> None:
+    start = datetime.now(UTC)
+    lose_a_unit_unseen(world, start)
+    with psycopg.connect(world.dsn) as owner:
+        owner.execute("UPDATE pos_sale SET sold_at = %s", (start + timedelta(seconds=30),))
+        owner.execute("INSERT INTO depletion_source VALUES ('acme', 'east-1', 'tea', 'pos')")
+    later = start + SETTLED_AFTER * 2
+    assert reconcile(world, later, 6) == [(1, 0, 0)] * 6  # nothing was sold since: it is one look, however often
+    with psycopg.connect(world.dsn) as owner:
+        owner.execute("DELETE FROM depletion_source")
+    assert reconcile(world, later + timedelta(hours=1), 1) == [(1, 0, 0)]
+    with ThreadPoolExecutor(4) as pool:
+        rounds = list(pool.map(lambda _: reconcile(world, later + timedelta(hours=2), 1), range(4)))
+    assert sum(posted for ((_, posted, _),) in rounds) == 1
+    with connect(world) as tx:
+        states = tx.execute("SELECT state FROM recon_case").fetchall()
+    assert states == [{"state": "posted"}]
+    assert balance(world, "east-1.shelf")[0] == 11
+    holds(world)
+
+
+def test_a_device_is_in_doubt_by_whatever_name_and_only_while_it_lasts(world: World) -> None:
+    start = datetime.now(UTC)
+    lose_a_unit_unseen(world, start)
+    told = [
+        ("gateway", "gw-east-1", "s01-b1", None, 0),
+        ("device", "gw-east-1/s01", "s01-b1", None, 0),
+        ("device", "gw-east-1/scale-7", "scale-7", None, 0),
+        ("series", "gw-east-1/scale-7.weight_g", "scale-7", None, 0),
+        ("device", "gw-east-1/scale-7", "scale-7", start, 1),
+        ("device", "gw-east-1/scale-70", "scale-7", None, 1),
+    ]
+    for kind, place, device, end, compared in told:
+        with psycopg.connect(world.dsn) as owner:
+            owner.execute("UPDATE slot SET channel = %s", (f"{device}.weight_g",))
+            owner.execute(
+                """UPDATE anomaly SET state = 'open', kind = 'dropout', place_kind = %s, place = %s, end_at = %s
+                   WHERE tenant_id = 'acme' AND site_id = 'east-1'""",
+                (kind, place, end),
+            )
+            owner.execute("DELETE FROM recon_case")
+        assert reconcile(world, start + SETTLED_AFTER * 2, 1) == [(compared, 0, 0)], place
 
 
 def test_a_device_in_doubt_never_posts(world: World) -> None:

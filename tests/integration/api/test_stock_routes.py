@@ -1,3 +1,6 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -5,7 +8,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from deploy.verify import verify
+from platform_api.kit.db import Connection
+from platform_api.stock.ledger import Move, post
+from platform_api.stock.rules import MoveKind
+from platform_api.stock.valuing import Leg
 from tests.integration.api.conftest import bearer
+from tests.integration.api.test_stock_ledger import connect
 from tests.integration.api.world import World
 
 RECEIPT = {"to": "east-1", "lines": [{"sku": "tea", "units": 30, "cost": {"amount": "90.00", "currency": "CNY"}}]}
@@ -116,13 +124,58 @@ def test_a_count_is_blind_and_booked_as_of_its_time_with_a_reason(hq: TestClient
     assert hq.post(f"{path}:submit", headers={**store, "If-Match": '"1"'}).json()["state"] == "submitted"
     away = {"from": "east-1", "to": "west-1", "lines": [{"sku": "tea", "units": 10}]}
     hq.post("/v1/transfers", json=away, headers=key("b"))
-    assert hq.post(f"{path}:post", headers={"If-Match": '"2"'}).status_code == 409  # no reason
-    with psycopg.connect(world.dsn) as owner:
-        owner.execute("UPDATE stock_count_line SET reason = 'two broken' WHERE tenant_id = 'acme'")
-    booked = hq.post(f"{path}:post", headers={"If-Match": '"2"'})
-    assert (booked.status_code, booked.json()["lines"][0]["booked"]) == (200, 30), booked.text
+    refused = hq.post(f"{path}:post", headers={"If-Match": '"2"'})
+    told = "differences need a reason: tea (counted 28, booked 30)"
+    assert (refused.status_code, refused.json()["detail"]) == (409, told)
+    elsewhere = {"reasons": {"milk": "two broken"}}
+    assert hq.post(f"{path}:post", json=elsewhere, headers={"If-Match": '"2"'}).status_code == 422
+    booked = hq.post(f"{path}:post", json={"reasons": {"tea": "two broken"}}, headers={"If-Match": '"2"'})
+    assert booked.status_code == 200, booked.text
+    assert booked.json()["lines"] == [{"sku": "tea", "counted": 28, "reason": "two broken", "booked": 30}]
     assert stock(hq, "east-1")["on_hand"] == 18
     assert hq.post(f"{path}:post", headers={"If-Match": '"3"'}).status_code == 409
+
+
+def test_what_two_counts_found_is_booked_once_whichever_is_booked_first(hq: TestClient) -> None:
+    hq.post("/v1/receipts", json=RECEIPT, headers=key("delivery"))
+    paths = []
+    for name in ("monthly", "again"):
+        path = hq.post("/v1/counts", json={"at": "east-1"}, headers=key(name)).headers["Location"]
+        line = {"sku": "tea", "counted": 28, "reason": "two broken"}
+        hq.put(f"{path}/lines", json={"lines": [line]})
+        assert hq.post(f"{path}:submit", headers={"If-Match": '"1"'}).status_code == 200
+        paths.append(path)
+    booked = [hq.post(f"{path}:post", headers={"If-Match": '"2"'}).json()["lines"][0] for path in reversed(paths)]
+    assert [line["booked"] for line in booked] == [30, None]
+    assert stock(hq, "east-1")["on_hand"] == 28
+
+
+def test_a_count_is_booked_beside_a_late_sale_as_if_one_came_after_the_other(hq: TestClient, world: World) -> None:
+    hq.post("/v1/receipts", json=RECEIPT, headers=key("delivery"))
+    path = hq.post("/v1/counts", json={"at": "east-1"}, headers=key("count")).headers["Location"]
+    before = datetime.now(UTC)
+    hq.put(f"{path}/lines", json={"lines": [{"sku": "tea", "counted": 28, "reason": "two sold"}]})
+    hq.post(f"{path}:submit", headers={"If-Match": '"1"'})
+    with connect(world) as late, ThreadPoolExecutor(1) as other:
+        sell(late, 2, at=before)
+        posting = other.submit(hq.post, f"{path}:post", headers={"If-Match": '"2"'})
+        wait_for_a_lock(world)
+        late.commit()
+        assert posting.result().status_code == 200, posting.result().text
+    assert stock(hq, "east-1")["on_hand"] == 28
+
+
+def sell(tx: Connection, units: int, *, at: datetime) -> None:
+    legs = [Leg("east-1", "tea", -units), Leg(".customer", "tea", units)]
+    move = Move(kind=MoveKind.SALE, happened_at=at, legs=legs, source="late", source_event_id="1")
+    post(tx, "acme", move, at)
+
+
+def wait_for_a_lock(world: World) -> None:
+    deadline = time.monotonic() + 60
+    with psycopg.connect(world.dsn, autocommit=True) as owner:
+        while owner.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone() == (0,):
+            assert time.monotonic() < deadline, "nobody waits"
 
 
 @pytest.mark.parametrize(("units", "loss", "kind"), [(-2, True, "loss"), (-2, False, "adjust"), (3, False, "adjust")])
