@@ -1,6 +1,7 @@
 """What rows name and nobody knows, or what is bound otherwise already: one check a kind of file."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import psycopg
@@ -23,6 +24,7 @@ from platform_api.imports.rows import (
 )
 from platform_api.imports.staging import Fault, Staged
 from platform_api.kit.nouns import Kind
+from platform_api.kit.times import CLOCK_AHEAD_MAX
 
 Connection = psycopg.Connection[Any]
 
@@ -106,6 +108,7 @@ def _check_slots(connection: Connection, tenants: list[str], rows: Sequence[Stag
 def _check_pos_sales(connection: Connection, tenants: list[str], rows: Sequence[Staged]) -> Iterator[Fault]:
     sites = set(fetch(connection, queries.SITES, tenants))
     skus = set(fetch(connection, queries.SKUS, tenants))
+    latest = datetime.now(UTC) + CLOCK_AHEAD_MAX
     for item in rows:
         row = item.row
         assert isinstance(row, PosSaleRow)
@@ -113,6 +116,8 @@ def _check_pos_sales(connection: Connection, tenants: list[str], rows: Sequence[
             yield Fault(item.line, "site", f"there is no site {row.site!r}")
         if (row.tenant, row.sku) not in skus:
             yield Fault(item.line, "sku", f"there is no SKU {row.sku!r}")
+        if row.sold_at > latest:
+            yield Fault(item.line, "sold_at", "lies in the future: is the till's clock right, and its offset?")
     told = {name: [getattr(item.row, name) for item in rows] for name in PosSaleRow.model_fields}
     with connection.cursor(row_factory=tuple_row) as cursor:
         for (place,) in cursor.execute(queries.DIFFERENT_SALES.encode(), told):

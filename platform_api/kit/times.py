@@ -1,10 +1,13 @@
 """Times and days as they come over HTTP: RFC 3339, never a number that happens to be a Unix time."""
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BeforeValidator
+
+CLOCK_AHEAD_MAX: Final = timedelta(minutes=15)
+"""Clocks of others may be ahead of ours by so much; what they tell of later than that has not happened."""
 
 _INSTANT: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?([Zz]|[+-]\d{2}:?\d{2})")
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")

@@ -1,6 +1,7 @@
 """POST and GET /v1/pos-sales."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -11,6 +12,7 @@ from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import COMMON_RESPONSES, ApiError, FieldProblem, InputError
 from platform_api.kit.filters import Name, Since, SkuName, Until, bounds
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.times import CLOCK_AHEAD_MAX
 from platform_api.sales import queries
 from platform_api.sales.models import NewPosSale, NewPosSales, PosIntake, PosSale
 
@@ -31,7 +33,7 @@ def add_sales(body: NewPosSales, caller: Teller, tx: Tx) -> PosIntake:
     a new line.
     """
     sales = body.sales
-    problems = [*_mistakes(sales), *_unknown(tx, caller, sales)]
+    problems = [*_mistakes(sales, datetime.now(UTC)), *_unknown(tx, caller, sales)]
     if problems:
         raise InputError(problems[:PROBLEMS_MAX])
     parameters = {
@@ -73,8 +75,8 @@ def list_sales(
     return page.listing("pos-sales", rows, key=lambda row: (row["id"],), item=_sale)
 
 
-def _mistakes(sales: Sequence[NewPosSale]) -> list[FieldProblem]:
-    """What is wrong with the lines by themselves: nothing was sold, or a line that stands twice."""
+def _mistakes(sales: Sequence[NewPosSale], now: datetime) -> list[FieldProblem]:
+    """What is wrong with the lines by themselves: nothing was sold, or later than now, or a line that stands twice."""
     seen: set[tuple[str, str, int]] = set()
     found = []
     for place, sale in enumerate(sales):
@@ -82,6 +84,9 @@ def _mistakes(sales: Sequence[NewPosSale]) -> list[FieldProblem]:
             found.append(
                 FieldProblem(where=f"body.sales.{place}.units", message="nothing was sold: leave the line out")
             )
+        if sale.sold_at > now + CLOCK_AHEAD_MAX:
+            message = "lies in the future: is the till's clock right, and its offset?"
+            found.append(FieldProblem(where=f"body.sales.{place}.sold_at", message=message))
         key = (sale.site, sale.receipt, sale.line)
         if key in seen:
             found.append(FieldProblem(where=f"body.sales.{place}", message="this line stands here twice"))

@@ -70,6 +70,7 @@ def test_a_line_told_with_other_contents_is_a_conflict_and_nothing_is_stored(ops
         ({"units": 0}, "body.sales.1.units"),
         ({"line": 1}, "body.sales.1"),
         ({"sold_at": "2026-01-05T08:12:31"}, "body.sales.1.sold_at"),
+        ({"sold_at": "2099-01-05T08:12:31Z"}, "body.sales.1.sold_at"),
     ],
 )
 def test_a_wrong_line_is_told_with_its_place_and_nothing_is_stored(

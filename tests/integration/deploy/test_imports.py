@@ -134,7 +134,7 @@ def test_sales_of_unknown_sites_and_changed_lines_are_told_and_nothing_is_writte
 ) -> None:
     load_all(connection)
     outcome = load(
-        connection, Kind.POS_SALES, SALES.replace(",2,", ",3,") + "demo,s9,cola,1,2026-01-05T08:00:00Z,r3,1\n"
+        connection, Kind.POS_SALES, SALES.replace(",2,", ",3,") + "demo,s9,cola,1,2099-01-05T08:00:00Z,r3,1\n"
     )
-    assert [(fault.line, fault.column) for fault in outcome.faults] == [(2, ""), (4, "site")]
+    assert [(fault.line, fault.column) for fault in outcome.faults] == [(2, ""), (4, "site"), (4, "sold_at")]
     assert rows(connection, b"SELECT units FROM pos_sale ORDER BY id") == [(2,), (-1,)]
