@@ -93,6 +93,8 @@ STORY: Final = (
     Step("POST /v1/due-receipts", 201),
     Step("POST /v1/counts", 201, keep="count_id"),
     Step("PUT /v1/counts/{count_id}/lines"),
+    Step("POST /v1/counts/{count_id}:submit", body=None),
+    Step("POST /v1/counts/{count_id}:post"),
     Step("POST /v1/stock-periods", 201),
     Step("PUT /v1/depletion-sources/{site}/{sku}"),
     Step("PUT /v1/orgs/{org}/credit"),
