@@ -108,7 +108,8 @@ WHERE NOT EXISTS (
                       t.gateway_id || '/' || regexp_replace(split_part(t.channel, '.', 1), '-b[^-]*$', ''))
 ) AND NOT EXISTS (
     SELECT FROM stock_count c JOIN stock_count_line n USING (tenant_id, count_id)
-    WHERE c.tenant_id = o.tenant_id AND c.location_id = o.site_id || '.shelf' AND n.sku = o.sku AND c.state = 'submitted'
+    WHERE c.tenant_id = o.tenant_id AND c.location_id = o.site_id || '.shelf' AND c.state = 'submitted'
+      AND n.sku = o.sku
 ) AND NOT EXISTS (
     SELECT FROM stock_entry e JOIN stock_move m USING (tenant_id, move_id)
     WHERE e.tenant_id = o.tenant_id AND e.location_id = o.site_id || '.shelf' AND e.sku = o.sku
