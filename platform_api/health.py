@@ -1,12 +1,15 @@
 """GET /healthz, the one thing that an orchestrator may ask without credentials."""
 
 from http import HTTPStatus
+from typing import cast
 
+import anyio
 import psycopg
 import psycopg_pool
 from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
-from platform_api.kit.db import Pool
+from platform_api.kit.db import Pool, Turns
 
 router = APIRouter(tags=["health"])
 
@@ -24,9 +27,12 @@ def is_healthy(pool: Pool) -> bool:
 
 
 @router.get("/healthz", summary="Whether the database can be reached")
-def healthz(request: Request, response: Response) -> dict[str, str]:
+async def healthz(request: Request, response: Response) -> dict[str, str]:
     """200 while the database answers, else 503."""
-    if is_healthy(request.app.state.pool):
-        return {"status": "ok"}
+    turns = cast("Turns", request.app.state.turns)
+    with anyio.move_on_after(PROBE_WAIT_S):
+        async with turns.take():
+            if await run_in_threadpool(is_healthy, request.app.state.pool):
+                return {"status": "ok"}
     response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
     return {"status": "database unreachable"}

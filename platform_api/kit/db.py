@@ -89,6 +89,13 @@ class Turns:
 
 async def transaction(request: Request) -> AsyncIterator[Connection]:
     """The request's transaction: committed before the response is sent, rolled back when the route raises."""
+    async with a_transaction(request) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def a_transaction(request: Request) -> AsyncIterator[Connection]:
+    """One of several transactions of a request that holds none meanwhile. Raises PoolTimeout, TooManyRequests."""
     pool = cast("Pool", request.app.state.pool)
     turns = cast("Turns", request.app.state.turns)
     async with turns.take(), _lent(pool) as connection:

@@ -9,11 +9,13 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import psycopg
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from contracts.errors import UserError
 from deploy.local.ports import free_port
 from platform_api.app import create_app
+from platform_api.kit import db
 from platform_api.kit.auth import ACCESS_COOKIE
 from platform_api.tenancy import service
 from platform_api.tenancy.oidc_routes import STATE_COOKIE
@@ -334,6 +336,21 @@ def test_two_users_whose_logins_differ_in_their_case_alone_are_not_guessed_betwe
     with psycopg.connect(world.dsn) as connection:
         service.create_user(connection, tenant_id="acme", login="OPS@acme", password=None, role="hq")
     assert log_in(client) == "/login?fault=unknown"
+
+
+def test_a_log_in_waits_for_a_connection_in_the_queue_of_all_requests(
+    world: World, liar: Liar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with browser(world, liar.issuer, pool_max="1") as client:
+        back = returned(client)
+        application = client.app
+        assert isinstance(application, FastAPI)
+        turns = application.state.turns
+        assert client.portal is not None
+        with client.portal.wrap_async_context_manager(turns.take()), monkeypatch.context() as patched:
+            patched.setattr(db, "POOL_QUEUE_MAX", 0)
+            assert [client.get(path).status_code for path in ("/login/oidc", back, "/healthz")] == [503, 503, 503]
+        assert client.get(back).headers["location"] == "/"
 
 
 def test_nothing_that_is_kept_of_an_attempt_is_its_state(client: TestClient, world: World) -> None:
