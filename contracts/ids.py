@@ -33,12 +33,12 @@ _NAMESPACE: Final = uuid.UUID("6f1c7b0e-5d0a-5b8e-9c5b-0a4f6f0c2d11")
 
 def is_identifier(text: str) -> bool:
     """Whether ``text`` may name a tenant, site, gateway, device or slot."""
-    return _IDENTIFIER.match(text) is not None
+    return _IDENTIFIER.fullmatch(text) is not None
 
 
 def is_channel(text: str) -> bool:
     """Whether ``text`` is ``device.metric``."""
-    return _CHANNEL.match(text) is not None
+    return _CHANNEL.fullmatch(text) is not None
 
 
 def device_of(channel: str) -> str:

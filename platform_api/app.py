@@ -156,7 +156,7 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app)
     _mount(app)
     app.add_middleware(BodyLimit)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeaders, https=settings.public_url.startswith("https:"))
     app.add_middleware(RequestMetrics)
     return app
 

@@ -38,7 +38,7 @@ def build(
 ) -> None:
     """Make a release from this environment, for machines with this system, processor and minor of Python."""
     for version in (release, requires):
-        if re.match(VERSION_PATTERN, version) is None:
+        if re.fullmatch(VERSION_PATTERN, version) is None:
             msg = f"{version!r} is not a version of three numbers"
             raise UserError(msg)
     name = f"{PRODUCT}-{release}-{platform_tag()}"

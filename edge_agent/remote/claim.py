@@ -81,7 +81,7 @@ def tidy_code(code: str) -> str:
     """A code as people type it, in the form that the platform knows. Raises UserError."""
     letters = re.sub(r"[\s-]", "", code.upper()).translate(_UNLIKE)
     tidy = "-".join(letters[k : k + 5] for k in range(0, len(letters), 5))
-    if re.match(CODE_PATTERN, tidy) is None:
+    if re.fullmatch(CODE_PATTERN, tidy) is None:
         msg = "that is no claim code"
         raise UserError(msg, "it has four groups of five letters and digits, as in 7KZ3M-…")
     return tidy

@@ -100,7 +100,7 @@ def _check_order(manifest: Manifest, running: Running) -> None:
 
 def numbers(version: str) -> tuple[int, ...]:
     """A version to compare. Raises UpdateError when it is not three numbers."""
-    if re.match(VERSION_PATTERN, version) is None:
+    if re.fullmatch(VERSION_PATTERN, version) is None:
         msg = f"{version!r} is not a version of three numbers"
         raise UpdateError(msg)
     return tuple(int(part) for part in version.split("."))

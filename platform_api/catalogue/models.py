@@ -19,7 +19,7 @@ ITEMS_MAX = 500
 Named = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
 Sku = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=SKU_PATTERN)]
 Uom = Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
-Gtin = Annotated[str, StringConstraints(pattern=r"^(\d{8}|\d{12,14})?$")]
+Gtin = Annotated[str, StringConstraints(pattern=r"^([0-9]{8}|[0-9]{12,14})?$")]
 ListId = Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
 OrgId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00]*$")]
 

@@ -118,7 +118,7 @@ class SkuRow(Row):
     sku: Annotated[Sku, AfterValidator(check_sku)]
     name_zh: Name = ""
     name_en: Name = ""
-    gtin: Annotated[str, Field(pattern=r"^(\d{8}|\d{12,14})?$")] = ""
+    gtin: Annotated[str, Field(pattern=r"^([0-9]{8}|[0-9]{12,14})?$")] = ""
     unit_weight_g: Grams
     unit_weight_sd_g: Spread = 0.0
     pack_units: Annotated[int, Field(ge=1, le=UNITS_MAX)] = 1
@@ -191,7 +191,7 @@ class PackRow(Row):
     sku: Sku
     uom: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,15}$")]
     factor: Annotated[int, Field(gt=1, le=UNITS_MAX)]
-    gtin: Annotated[str, Field(pattern=r"^(\d{8}|\d{12,14})?$")] = ""
+    gtin: Annotated[str, Field(pattern=r"^([0-9]{8}|[0-9]{12,14})?$")] = ""
 
     @model_validator(mode="after")
     def _numbered(self) -> "PackRow":

@@ -26,7 +26,7 @@ async def expected_version(
     """Version that the client has seen. Raises ApiError: 428 when it does not say, 412 for a tag not of ours."""
     if if_match is None:
         raise ApiError(HTTPStatus.PRECONDITION_REQUIRED, "send If-Match with the ETag you last saw")
-    found = _ETAG.match(if_match.strip())
+    found = _ETAG.fullmatch(if_match.strip())
     if found is None:
         raise ApiError(HTTPStatus.PRECONDITION_FAILED, 'If-Match must be one strong tag such as "1"')
     return int(found[1])

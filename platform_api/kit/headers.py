@@ -23,16 +23,22 @@ HSTS: Final = "max-age=31536000"
 
 
 class SecurityHeaders:
-    """ASGI middleware that adds SECURITY_HEADERS, and no-store wherever a route has not said how to cache."""
+    """ASGI middleware that adds SECURITY_HEADERS, and no-store wherever a route has not said how to cache.
 
-    def __init__(self, app: ASGIApp) -> None:
+    ``https``: browsers come by HTTPS alone, whatever the last proxy speaks; cookies are secure, and HSTS is told.
+    """
+
+    def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
         self._app = app
+        self._https = https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, adding headers to its response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if self._https:
+            scope["scheme"] = "https"
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -17,11 +17,11 @@ AMOUNT_MAX_MINOR: Final = 10**15
 """Sums of thousands of such amounts fit a bigint."""
 BASIS_POINTS: Final = 10_000
 CURRENCY_PATTERN: Final = r"^[A-Z]{3}$"
-AMOUNT_PATTERN: Final = r"^-?(0|[1-9]\d{0,12})(\.\d{1,3})?$"
+AMOUNT_PATTERN: Final = r"^-?(0|[1-9][0-9]{0,12})(\.[0-9]{1,3})?$"
 
 _DIGITS: Final = {"JPY": 0, "KRW": 0, "VND": 0, "BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3}
 """ISO 4217 minor units that are not 2."""
-_AMOUNT: Final = re.compile(r"^(-?)(\d+)(?:\.(\d+))?$")
+_AMOUNT: Final = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?")
 
 Currency = Annotated[str, Field(pattern=CURRENCY_PATTERN)]
 
@@ -71,7 +71,7 @@ def digits_of(currency: str) -> int:
 
 def parse_minor(amount: str, currency: str) -> int:
     """Minor units of a decimal text. Raises MoneyError for more places than the currency has."""
-    found = _AMOUNT.match(amount)
+    found = _AMOUNT.fullmatch(amount)
     if found is None:
         msg = f"{amount!r} is no amount"
         raise MoneyError(msg)

@@ -79,7 +79,7 @@ def format_key(prefix: str, secret: str, *, sandbox: bool) -> str:
 
 def read_key(text: str) -> ApiKey:
     """Take an API key apart. Raises TokenError."""
-    found = _KEY.match(text)
+    found = _KEY.fullmatch(text)
     if found is None:
         msg = "not an API key"
         raise TokenError(msg)

@@ -36,7 +36,7 @@ def show_desk(  # noqa: PLR0913, PLR0917  # a cursor for each list
 ) -> Response:
     """What the caller has to do and to know today; each list goes on where its cursor says."""
     if language in LANGUAGES:
-        return switch(language, "/desk")
+        return switch(request, language, "/desk")
     locale = locale_of(request)
     cursors = {"proposals": proposals, "orders": orders, "refills": refills, "returns": returns, "entries": entries}
     return render("desk.html", locale, {**shown_to(caller, locale), **read_desk(tx, caller, cursors)})
@@ -46,7 +46,7 @@ def show_desk(  # noqa: PLR0913, PLR0917  # a cursor for each list
 def show_order(order_id: UUID, request: Request, caller: Caller, tx: Tx, language: Language = None) -> Response:
     """One order: its lines with the explanation of each price, its history and its shipments."""
     if language in LANGUAGES:
-        return switch(language, f"/orders/{order_id}")
+        return switch(request, language, f"/orders/{order_id}")
     locale = locale_of(request)
     context = {**shown_to(caller, locale), **read_page(tx, caller, actor_of(caller), order_id, locale)}
     return render("order.html", locale, context)

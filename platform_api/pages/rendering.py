@@ -36,10 +36,17 @@ def render(
     )
 
 
-def switch(language: str, back_to: str) -> RedirectResponse:
+def switch(request: Request, language: str, back_to: str) -> RedirectResponse:
     """Remember the language that a person chose, and show the page in it."""
     response = RedirectResponse(back_to, HTTPStatus.SEE_OTHER)
-    response.set_cookie(LANGUAGE_COOKIE, language, max_age=LANGUAGE_COOKIE_AGE_S, samesite="lax", httponly=True)
+    response.set_cookie(
+        LANGUAGE_COOKIE,
+        language,
+        max_age=LANGUAGE_COOKIE_AGE_S,
+        secure=request.url.scheme == "https",
+        samesite="lax",
+        httponly=True,
+    )
     return response
 
 

@@ -29,6 +29,6 @@ def show_stock(  # noqa: PLR0913, PLR0917  # what a list is filtered by
 ) -> Response:
     """What lies where by the books, what is on hold, and what the caller may do about it."""
     if language in LANGUAGES:
-        return switch(language, "/stock")
+        return switch(request, language, "/stock")
     locale = locale_of(request)
     return render("stock.html", locale, {**shown_to(caller, locale), **read_stock(tx, caller, place, kind, stock)})

@@ -21,7 +21,7 @@ def show_transfers(
 ) -> Response:
     """What places have asked each other for, the newest first, and a form to ask."""
     if language in LANGUAGES:
-        return switch(language, "/transfers")
+        return switch(request, language, "/transfers")
     locale = locale_of(request)
     context = {**shown_to(caller, locale), **read_transfers(tx, caller, transfers)}
     return render("transfers.html", locale, context)
@@ -31,7 +31,7 @@ def show_transfers(
 def show_transfer(transfer_id: UUID, request: Request, caller: Caller, tx: Tx, language: Language = None) -> Response:
     """One transfer: how far its goods are, and what the caller may do about it."""
     if language in LANGUAGES:
-        return switch(language, f"/transfers/{transfer_id}")
+        return switch(request, language, f"/transfers/{transfer_id}")
     locale = locale_of(request)
     context = {**shown_to(caller, locale), **read_transfer(tx, caller, transfer_id, locale)}
     return render("transfer.html", locale, context)

@@ -39,7 +39,7 @@ def judge_refresh(*, expires_at: datetime, used_at: datetime | None, now: dateti
 
 def is_login(text: str) -> bool:
     """Whether ``text`` may be a login name."""
-    return _LOGIN.match(text) is not None and not text.endswith("\n")
+    return _LOGIN.fullmatch(text) is not None
 
 
 def password_fault(password: str) -> str | None:

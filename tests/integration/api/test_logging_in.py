@@ -6,12 +6,14 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from contracts.errors import UserError
+from platform_api.app import create_app
 from platform_api.kit.auth import ACCESS_COOKIE
 from platform_api.kit.limits import LOGINS_BURST
 from platform_api.tenancy import service
 from platform_api.tenancy.rules import REUSE_LEEWAY
 from platform_api.tenancy.sessions import REFRESH_COOKIE
 from tests.integration.api.conftest import token_of
+from tests.integration.api.serving import settings_for
 from tests.integration.api.world import PASSWORD, World
 
 ORIGIN = {"Origin": "http://testserver"}
@@ -56,6 +58,18 @@ def test_a_page_session_is_out_of_reach_of_scripts_and_of_other_sites(anonymous:
     assert all("httponly" in cookie and "samesite=lax" in cookie for cookie in cookies)
     assert "path=/session" in next(cookie for cookie in cookies if cookie.startswith(REFRESH_COOKIE))
     assert anonymous.get("/").status_code == 200
+
+
+def test_where_browsers_come_by_https_no_cookie_goes_without_it_whatever_the_proxy_speaks(world: World) -> None:
+    application = create_app(settings_for(world.dsn, public_url="https://shelfpulse.example"))
+    with TestClient(application, raise_server_exceptions=False, follow_redirects=False) as client:
+        form = {"login": "ops@acme", "password": PASSWORD}
+        answers = [client.post("/login", data=form, headers=ORIGIN), client.get("/login?lang=zh")]
+    for answer in answers:
+        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+        cookies = answer.headers.get_list("set-cookie")
+        assert cookies
+        assert all("; secure" in cookie.lower() for cookie in cookies)
 
 
 def test_a_form_posted_by_another_site_is_refused(anonymous: TestClient) -> None:
