@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Annotated, Final, Literal, Self
 
 import procrastinate
@@ -182,6 +183,7 @@ class Worker:
         self._tier = Tier.PLAIN
         self._busy: set[Connection] = set()
         self._stopping = asyncio.Event()
+        self._telling = Lock()
         self._downlink = _downlink(settings, self._metrics)
 
     def serve_metrics(self) -> None:
@@ -345,7 +347,12 @@ class Worker:
         channel.confirm_refills(connection, _now())
 
     def _deliver_webhooks(self, connection: Connection) -> None:
-        channel.deliver_webhooks(connection, _now(), self._settings.sending)
+        # A round lasts as long as its slowest endpoint: more of them would take the place of the other jobs.
+        if self._telling.acquire(blocking=False):
+            try:
+                channel.deliver_webhooks(connection, _now, self._settings.sending, self._stopping.is_set)
+            finally:
+                self._telling.release()
 
     def _forget_events(self, connection: Connection) -> None:
         channel.forget_events(connection, _now())

@@ -4,6 +4,7 @@ Plain functions on a connection of the owner in autocommit mode, for all tenants
 any point and to run in several workers at once.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
@@ -76,17 +77,14 @@ def confirm_refills(connection: psycopg.Connection[Any], now: datetime) -> int:
     return confirming.confirm_deliveries(rows, now) + replenishing.close_proposals(rows, now)
 
 
-def deliver_webhooks(connection: psycopg.Connection[Any], now: datetime, sending: delivering.Sending) -> int:
-    """Tell subscribers what happened; returns how many deliveries were tried."""
-    rows = _dicts(connection)
-    tried = 0
-    for _ in range(ROUNDS_MAX):
-        # What comes after an event of the same thing is due once that was taken.
-        round_ = delivering.deliver(rows, now, sending)
-        tried += round_
-        if not round_:
-            break
-    return tried
+def deliver_webhooks(
+    connection: psycopg.Connection[Any],
+    clock: Callable[[], datetime],
+    sending: delivering.Sending,
+    stopped: Callable[[], bool],
+) -> int:
+    """Tell subscribers what happened, until ``stopped`` or nothing is due; returns how many deliveries were tried."""
+    return delivering.deliver(_dicts(connection), clock, sending, stopped)
 
 
 def forget_events(connection: psycopg.Connection[Any], now: datetime) -> int:

@@ -9,7 +9,9 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -179,12 +181,7 @@ class _Guarded(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         """A connection to the first address of the host, once all of its addresses were judged."""
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            msg = f"the name {host} cannot be resolved"
-            raise DestinationError(msg) from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        addresses = _resolve(host, port, self._deadline_s)
         if not addresses or not all(is_allowed(one, self._reach) for one in addresses):
             msg = f"{host} is not on the public internet"
             raise DestinationError(msg)
@@ -202,6 +199,28 @@ class _Guarded(httpcore.NetworkBackend):
     def sleep(self, seconds: float) -> None:
         """Never: nothing is tried again here."""
         raise AssertionError(seconds)
+
+
+def _resolve(host: str, port: int, deadline_s: float) -> list[str]:
+    """Addresses of a name. Raises DestinationError, httpcore.ConnectTimeout at the deadline."""
+    found: Future[list[str]] = Future()
+
+    def look_up() -> None:
+        try:
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found.set_result(list(dict.fromkeys(str(entry[4][0]) for entry in entries)))
+        except (OSError, UnicodeError) as error:
+            found.set_exception(error)
+
+    # The resolver takes no deadline, and half a minute where servers are silent: its thread is left to it.
+    Thread(target=look_up, name="resolver", daemon=True).start()
+    try:
+        return found.result(_left_s(deadline_s))
+    except TimeoutError as error:
+        raise httpcore.ConnectTimeout("the name is not resolved in time") from error
+    except (OSError, UnicodeError) as error:
+        msg = f"the name {host} cannot be resolved"
+        raise DestinationError(msg) from error
 
 
 class _Bounded(httpcore.NetworkStream):

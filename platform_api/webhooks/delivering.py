@@ -1,28 +1,36 @@
 """Sends what waits for subscribers; run by the worker, for all tenants, by several at once if there are."""
 
 import random
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from math import ceil
 from typing import Any, Final
 
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
+from psycopg.rows import DictRow
 
 from platform_api.kit.db import Connection
 from platform_api.kit.destinations import PUBLIC, Answer, DestinationError, Reach, post
 from platform_api.kit.money import MoneyText
 from platform_api.kit.signatures import signed_headers
 from platform_api.webhooks import queries
-from platform_api.webhooks.rules import DEAD_AFTER, EVENT_LIFE, MEDIA_TYPE, TYPE_PREFIX, Fate, fate_of, wait_of
+from platform_api.webhooks.rules import DEAD_AFTER, EVENT_LIFE, MEDIA_TYPE, TYPE_PREFIX, Fate, fate_of, rest_of, wait_of
 
 TIMEOUT_S: Final = 10.0
-EACH_MAX: Final = 20
-ALL_MAX: Final = 40
-"""Deliveries of one round."""
-SENDERS: Final = 8
+ENDPOINT_MAX: Final = 4
+"""Deliveries to one endpoint that are under way at once; one while it fails."""
+TENANT_MAX: Final = 8
+TENANT_FAILING_MAX: Final = 2
+ALL_MAX: Final = 48
+ALL_FAILING_MAX: Final = 16
+"""Of one tenant and of all, in one worker. Those to endpoints that fail are apart: nobody else waits for them."""
+LOOK_S: Final = 0.5
+"""While endpoints are waited for, what is due meanwhile is looked for this often."""
+ROUND_S: Final = 60.0
+"""After this time nothing more is begun, so that a round ends even where something is always due."""
 SLACK_S: Final = 10.0
 SANDBOX_HEADER: Final = "shelfpulse-sandbox"
 """Of what happened to test data; the body says so too, since its signature covers that."""
@@ -40,8 +48,8 @@ class Sending:
 
     @property
     def lease(self) -> timedelta:
-        """For so long a round may last at most: what is not settled by then is another worker's."""
-        return timedelta(seconds=self.timeout_s * ceil(ALL_MAX / SENDERS) + SLACK_S)
+        """For so long an exchange may last at most: what is not settled by then is another worker's."""
+        return timedelta(seconds=self.timeout_s + SLACK_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +61,32 @@ class Tried:
     error: str
 
 
-def deliver(tx: Connection, now: datetime, sending: Sending) -> int:
-    """Send what is due; returns how many deliveries were tried. ``tx`` is in autocommit mode.
+def deliver(
+    tx: Connection, clock: Callable[[], datetime], sending: Sending, stopped: Callable[[], bool] = lambda: False
+) -> int:
+    """Send what is due until nothing more is; returns how many deliveries were tried. ``tx`` is in autocommit mode.
 
     At least once: an endpoint knows by ``webhook-id`` what it has heard before. Events of one subject are told in the
-    order in which they happened: a later one waits until the earlier was taken, or given up.
+    order in which they happened: a later one waits until the earlier was taken, or given up. An endpoint that is slow
+    holds up its own deliveries, and no others while its tenant has a share left. ``stopped`` ends it early: nothing
+    more is begun.
     """
-    limits = {"lease": now + sending.lease, "each": EACH_MAX, "all": ALL_MAX}
-    claimed = tx.execute(queries.CLAIM, {"now": now, **limits}).fetchall()
-    if not claimed:
-        return 0
-    with ThreadPoolExecutor(SENDERS, thread_name_prefix="webhook") as pool:
-        for sent in as_completed([pool.submit(attempt, row, sending) for row in claimed]):
-            with tx.transaction():
-                _settle(tx, sent.result(), now, sending)
-    return len(claimed)
+    tried = 0
+    under_way: dict[Future[Tried], Row] = {}
+    end_s = time.monotonic() + ROUND_S
+    with ThreadPoolExecutor(ALL_MAX + ALL_FAILING_MAX, thread_name_prefix="webhook") as pool:
+        while True:
+            if not stopped() and time.monotonic() < end_s:
+                for row in _claim(tx, clock(), sending, under_way.values()):
+                    under_way[pool.submit(attempt, row, sending)] = row
+                    tried += 1
+            if not under_way:
+                return tried
+            done, _ = wait(under_way, timeout=LOOK_S, return_when=FIRST_COMPLETED)
+            for sent in done:
+                del under_way[sent]
+                with tx.transaction():
+                    _settle(tx, sent.result(), clock(), sending)
 
 
 def forget(tx: Connection, now: datetime) -> int:
@@ -121,6 +140,25 @@ def shown(data: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _claim(tx: Connection, now: datetime, sending: Sending, busy: Collection[Row]) -> list[DictRow]:
+    """Take what may be sent beside the busy ones."""
+    return tx.execute(
+        queries.CLAIM,
+        {
+            "now": now,
+            "lease": now + sending.lease,
+            "tenants": [row["tenant_id"] for row in busy],
+            "webhooks": [row["webhook_id"] for row in busy],
+            "failing": [row["failing"] for row in busy],
+            "endpoint": ENDPOINT_MAX,
+            "tenant": TENANT_MAX,
+            "tenant_failing": TENANT_FAILING_MAX,
+            "all": ALL_MAX,
+            "all_failing": ALL_FAILING_MAX,
+        },
+    ).fetchall()
+
+
 def _settle(tx: Connection, tried: Tried, now: datetime, sending: Sending) -> None:
     row = tried.row
     status = None if tried.answer is None else tried.answer.status
@@ -144,7 +182,8 @@ def _settle(tx: Connection, tried: Tried, now: datetime, sending: Sending) -> No
     if fate is Fate.DELIVERED:
         tx.execute(queries.NOTE_WELL, place)
         return
-    tx.execute(queries.NOTE_FAILING, {**place, "now": now})
+    rest = rest_of(now - (row["failing_since"] or now), asked_s)
+    tx.execute(queries.NOTE_FAILING, {**place, "now": now, "rests_until": now + rest})
     if fate is Fate.GONE:
         tx.execute(queries.DISABLE, {**place, "reason": "the endpoint answered 410 Gone", "failing_before": None})
     elif fate is Fate.FAILED:

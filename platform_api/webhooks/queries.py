@@ -34,7 +34,8 @@ VALUES (%(tenant_id)s, %(webhook_id)s, %(org)s, %(url)s, %(description)s, %(even
 UPDATE_WEBHOOK = """
 UPDATE webhook
 SET url = %(url)s, description = %(description)s, events = %(events)s, enabled = %(enabled)s,
-    disabled_reason = CASE WHEN %(enabled)s THEN '' ELSE 'by hand' END, failing_since = NULL, version = version + 1
+    disabled_reason = CASE WHEN %(enabled)s THEN '' ELSE 'by hand' END, failing_since = NULL, rests_until = NULL,
+    version = version + 1
 WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s
 """
 
@@ -97,13 +98,19 @@ SET state = 'pending', attempts = 0, next_at = now(), status = NULL, error = '',
 
 # ---------------------------------------------------------------- the worker, of all tenants
 
-# Taken until a lease ends: what a worker that dies had taken comes again. An endpoint that fails is asked once a round,
-# and everyone gets one before anyone gets two, so that none holds up the others. What is told of a thing waits for what
-# happened to it before.
+# Taken until a lease ends: what a worker that dies had taken comes again. Of an endpoint, of a tenant and in all so
+# many are under way at once, counting the busy ones of this worker; those of endpoints that fail are counted apart, so
+# that they wait for each other alone, and rest after each failure. Everyone gets one before anyone gets two. What is
+# told of a thing waits for what happened to it before.
 CLAIM = """
-WITH due AS (
-    SELECT w.tenant_id, w.webhook_id, d.event_id, w.url, w.secret,
-           CASE WHEN w.previous_until > %(now)s THEN w.previous_secret ELSE '' END AS previous_secret
+WITH busy AS (
+    SELECT * FROM unnest(%(tenants)s::text[], %(webhooks)s::uuid[], %(failing)s::boolean[])
+        AS b (tenant_id, webhook_id, failing)
+), due AS (
+    SELECT w.tenant_id, w.webhook_id, d.event_id, d.next_at, w.failing_since, w.failing_since IS NOT NULL AS failing,
+           w.url, w.secret,
+           CASE WHEN w.previous_until > %(now)s THEN w.previous_secret ELSE '' END AS previous_secret,
+           row_number() OVER (PARTITION BY w.tenant_id, w.webhook_id ORDER BY d.next_at) AS nth
     FROM webhook w CROSS JOIN LATERAL (
         SELECT p.event_id, p.next_at FROM webhook_delivery p
         WHERE p.tenant_id = w.tenant_id AND p.webhook_id = w.webhook_id AND p.state = 'pending' AND p.next_at <= %(now)s
@@ -112,20 +119,29 @@ WITH due AS (
               WHERE e.tenant_id = p.tenant_id AND e.webhook_id = p.webhook_id AND e.subject = p.subject
                 AND e.number < p.number AND e.state = 'pending')
         ORDER BY p.next_at, p.number
-        LIMIT CASE WHEN w.failing_since IS NULL THEN %(each)s ELSE 1 END
+        LIMIT (SELECT greatest(0, CASE WHEN w.failing_since IS NULL THEN %(endpoint)s ELSE 1 END - count(*))
+               FROM busy b WHERE b.tenant_id = w.tenant_id AND b.webhook_id = w.webhook_id)
         FOR UPDATE SKIP LOCKED
     ) d
-    WHERE w.enabled
-    ORDER BY row_number() OVER (PARTITION BY w.tenant_id, w.webhook_id ORDER BY d.next_at), d.next_at
-    LIMIT %(all)s
+    WHERE w.enabled AND (w.rests_until IS NULL OR w.rests_until <= %(now)s)
+), of_tenant AS (
+    SELECT due.*, row_number() OVER (PARTITION BY tenant_id, failing ORDER BY nth, next_at)
+        + (SELECT count(*) FROM busy b WHERE b.tenant_id = due.tenant_id AND b.failing = due.failing) AS turn
+    FROM due
+), of_all AS (
+    SELECT of_tenant.*, row_number() OVER (PARTITION BY failing ORDER BY turn, next_at)
+        + (SELECT count(*) FROM busy b WHERE b.failing = of_tenant.failing) AS place
+    FROM of_tenant WHERE turn <= CASE WHEN failing THEN %(tenant_failing)s ELSE %(tenant)s END
 ), taken AS (
     UPDATE webhook_delivery d SET attempts = d.attempts + 1, next_at = %(lease)s
-    FROM due WHERE d.tenant_id = due.tenant_id AND d.webhook_id = due.webhook_id AND d.event_id = due.event_id
+    FROM of_all a
+    WHERE d.tenant_id = a.tenant_id AND d.webhook_id = a.webhook_id AND d.event_id = a.event_id
+      AND a.place <= CASE WHEN a.failing THEN %(all_failing)s ELSE %(all)s END
     RETURNING d.tenant_id, d.webhook_id, d.event_id, d.attempts
 )
-SELECT taken.*, due.url, due.secret, due.previous_secret, o.type, o.subject, o.data, o.at,
+SELECT taken.*, a.failing, a.failing_since, a.url, a.secret, a.previous_secret, o.type, o.subject, o.data, o.at,
        t.sandbox_of IS NOT NULL AS sandbox
-FROM taken JOIN due USING (tenant_id, webhook_id, event_id) JOIN outbox o USING (tenant_id, event_id)
+FROM taken JOIN of_all a USING (tenant_id, webhook_id, event_id) JOIN outbox o USING (tenant_id, event_id)
 JOIN tenant t USING (tenant_id)
 ORDER BY o.number
 """
@@ -140,13 +156,13 @@ WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s AND event_id = %
 """
 
 NOTE_WELL = """
-UPDATE webhook SET failing_since = NULL
+UPDATE webhook SET failing_since = NULL, rests_until = NULL
 WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s AND failing_since IS NOT NULL
 """
 
 NOTE_FAILING = """
-UPDATE webhook SET failing_since = %(now)s
-WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s AND failing_since IS NULL
+UPDATE webhook SET failing_since = coalesce(failing_since, %(now)s), rests_until = %(rests_until)s
+WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s
 """
 
 DISABLE = """

@@ -32,6 +32,8 @@ RETRY_S: Final = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Waiting time before each further attempt, in seconds: three days altogether (Standard Webhooks, "Retries")."""
 JITTER_SHARE: Final = 0.2
 RETRY_AFTER_MAX_S: Final = 86_400
+REST_S: Final = (5.0, 300.0)
+"""An endpoint that fails is left alone for a quarter of the time that it has failed for: these at least and at most."""
 DEAD_AFTER: Final = timedelta(days=3)
 """An endpoint that took nothing for so long is disabled when it has missed all attempts of an event."""
 ROTATION: Final = timedelta(hours=24)
@@ -68,3 +70,10 @@ def wait_of(attempts: int, chance: float, asked_s: int | None) -> timedelta:
     base_s = RETRY_S[attempts - 1]
     spread_s = base_s * (1 + JITTER_SHARE * (2 * chance - 1))
     return timedelta(seconds=max(spread_s, min(asked_s or 0, RETRY_AFTER_MAX_S)))
+
+
+def rest_of(failing: timedelta, asked_s: int | None) -> timedelta:
+    """For how long an endpoint is left alone that has failed for so long; ``asked_s`` is what it asked for itself."""
+    shortest_s, longest_s = REST_S
+    rest_s = min(max(failing.total_seconds() / 4, shortest_s, asked_s or 0), longest_s)
+    return timedelta(seconds=rest_s)

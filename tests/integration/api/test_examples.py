@@ -312,7 +312,7 @@ def test_what_happens_in_a_sandbox_is_told_as_a_trial(
     with receive() as receiver:
         hook = client.post("/v1/webhooks", json={"url": f"{receiver.url}/hook", "events": ["proposal.expired"]}).json()
         owner.execute("UPDATE proposal SET state = 'expired' WHERE tenant_id = %s AND sku = 'tea-500'", (made.tenant,))
-        assert deliver(owner, datetime.now(UTC), Sending(reach=Reach(loopback=True), timeout_s=60.0)) == 1
+        assert deliver(owner, lambda: datetime.now(UTC), Sending(reach=Reach(loopback=True), timeout_s=60.0)) == 1
         ((_, headers, body),) = receiver.requests
     assert headers["shelfpulse-sandbox"] == "true"
     assert json.loads(body)["sandbox"] is True

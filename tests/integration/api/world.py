@@ -7,7 +7,7 @@ tells them apart.
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString
 from uuid import UUID, uuid4
 
 import psycopg
@@ -292,7 +292,7 @@ def add_event(  # noqa: PLR0913  # a row
         )
 
 
-def add_anomaly(connection: psycopg.Connection, tenant: str, site: str, anomaly: UUID, *, at: datetime) -> None:
+def add_anomaly(connection: psycopg.Connection[Any], tenant: str, site: str, anomaly: UUID, *, at: datetime) -> None:
     """An open anomaly at the site's slot."""
     readings = [{"t_ms": second * 1_000, "value": value} for second, value in enumerate((1.0, 2.0, 1.5))]
     connection.execute(

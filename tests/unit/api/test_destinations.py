@@ -1,4 +1,5 @@
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -111,6 +112,21 @@ def test_a_public_name_with_a_private_address_is_not_connected_to(
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(DestinationError, match="not on the public internet"):
         post("https://rebound.example.com/", {}, b"{}", timeout_s=5, reach=PUBLIC)
+
+
+def test_a_name_whose_servers_are_silent_is_given_up_with_the_time_of_the_exchange(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silence = threading.Event()
+
+    def resolve(*_: Any, **__: Any) -> list[Any]:
+        silence.wait(60)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(DestinationError, match=r"no answer within 0\.2 s"):
+        post("https://erp.example.com/", {}, b"{}", timeout_s=0.2, reach=PUBLIC)
+    silence.set()
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f.1", "127.1"])

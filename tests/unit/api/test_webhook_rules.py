@@ -14,7 +14,7 @@ from platform_api.logistics.rules import ShelfVerdict, ShipmentState
 from platform_api.orders.return_rules import ReturnState
 from platform_api.orders.rules import State
 from platform_api.webhooks.delivering import shown
-from platform_api.webhooks.rules import RETRY_S, STATES, Fate, fate_of, wait_of
+from platform_api.webhooks.rules import REST_S, RETRY_S, STATES, Fate, fate_of, rest_of, wait_of
 
 
 def test_every_state_of_a_noun_that_is_told_is_a_type_of_event() -> None:
@@ -105,3 +105,10 @@ def test_money_is_shown_as_the_api_shows_it() -> None:
 
 def test_units_of_skus_whose_names_are_those_of_money_stay_what_they_are() -> None:
     assert shown({"shelf_seen": {"minor": 3, "currency": 5}}) == {"shelf_seen": {"minor": 3, "currency": 5}}
+
+
+@pytest.mark.parametrize(
+    ("failing_s", "asked_s", "rest_s"), [(0, None, REST_S[0]), (400, None, 100), (86_400, None, REST_S[1]), (0, 60, 60)]
+)
+def test_an_endpoint_rests_the_longer_the_longer_it_fails(failing_s: float, asked_s: int | None, rest_s: float) -> None:
+    assert rest_of(timedelta(seconds=failing_s), asked_s) == timedelta(seconds=rest_s)
