@@ -36,6 +36,7 @@ def fetch(connection: Connection, query: str, tenants: list[str]) -> list[tuple[
 
 
 def _check_orgs(connection: Connection, tenants: list[str], rows: Sequence[Staged]) -> Iterator[Fault]:
+    connection.execute(queries.LOCK_TREES.encode(), {"tenants": tenants})
     parents = {(tenant, org): parent for tenant, org, parent in fetch(connection, queries.PARENTS, tenants)}
     known = set(parents)
     for item in rows:

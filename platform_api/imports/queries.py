@@ -9,6 +9,10 @@ from platform_api.kit.nouns import Kind
 
 TENANTS = "SELECT tenant_id FROM tenant WHERE tenant_id = ANY(%(tenants)s)"
 ORGS = "SELECT tenant_id, org_id FROM org WHERE tenant_id = ANY(%(tenants)s)"
+# As a move by hand does it (tenancy): what is checked then is what stands until the end. In order of their names.
+LOCK_TREES = """
+SELECT pg_advisory_xact_lock(hashtextextended(t.name, 7)) FROM (SELECT unnest(%(tenants)s::text[]) AS name ORDER BY 1) t
+"""
 PARENTS = "SELECT tenant_id, org_id, parent_id FROM org WHERE tenant_id = ANY(%(tenants)s)"
 SITES = "SELECT tenant_id, site_id FROM site WHERE tenant_id = ANY(%(tenants)s)"
 SKUS = "SELECT tenant_id, sku FROM sku WHERE tenant_id = ANY(%(tenants)s)"

@@ -1,13 +1,16 @@
 """Imports into a real database: all or nothing, and the same again without effect."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 import pytest
 
+from deploy.local.deadline import wait_until
 from platform_api.imports.service import Outcome, import_csv
 from platform_api.kit.nouns import Kind
+from platform_api.tenancy.admin_queries import LOCK_TREE, UPDATE_ORG
 
 ORGS = "tenant,org,parent,kind,name\ndemo,brand,,brand,Brand\ndemo,north,brand,dealer,North\n"
 SITES = "tenant,site,org,name\ndemo,s1,north,First\ndemo,s2,,Second\n"
@@ -138,3 +141,46 @@ def test_sales_of_unknown_sites_and_changed_lines_are_told_and_nothing_is_writte
     )
     assert [(fault.line, fault.column) for fault in outcome.faults] == [(2, ""), (4, "site"), (4, "sold_at")]
     assert rows(connection, b"SELECT units FROM pos_sale ORDER BY id") == [(2,), (-1,)]
+
+
+TREE = "tenant,org,parent,kind,name\ndemo,a,,dealer,A\ndemo,b,,dealer,B\n"
+A_BELOW_B = "tenant,org,parent,kind,name\ndemo,a,b,dealer,A\n"
+
+
+def test_a_move_by_hand_and_one_by_a_file_at_once_make_no_ring(
+    connection: psycopg.Connection[Any], database: str
+) -> None:
+    load(connection, Kind.ORGS, TREE)
+    place = {"tenant_id": "demo", "org_id": "b"}
+    with psycopg.connect(database) as by_hand, ThreadPoolExecutor(1) as pool:
+        by_hand.execute(LOCK_TREE, place)
+        by_hand.execute(
+            UPDATE_ORG, {**place, "parent": "a", "kind": "dealer", "name": "B", "segment": "", "version": 1}
+        )
+        by_file = pool.submit(load, connection, Kind.ORGS, A_BELOW_B)
+        assert wait_until(lambda: _waits(by_hand, connection), 60)
+        by_hand.commit()
+        outcome = by_file.result(60)
+    assert [(fault.line, fault.column) for fault in outcome.faults] == [(2, "parent")]
+    assert rows(connection, b"SELECT org_id, parent_id FROM org ORDER BY org_id") == [("a", None), ("b", "a")]
+
+
+def test_two_moves_that_ask_nobody_make_no_ring_either(connection: psycopg.Connection[Any], database: str) -> None:
+    load(connection, Kind.ORGS, TREE)
+    with psycopg.connect(database) as one, psycopg.connect(database) as other:
+        one.execute("UPDATE org SET parent_id = 'a' WHERE org_id = 'b'")
+        other.execute("UPDATE org SET parent_id = 'b' WHERE org_id = 'a'")
+        one.commit()
+        with pytest.raises(psycopg.errors.CheckViolation, match="cannot stand below itself"):
+            other.commit()
+
+
+def test_a_file_may_turn_a_tree_round_line_by_line(connection: psycopg.Connection[Any]) -> None:
+    load(connection, Kind.ORGS, TREE.replace("b,,", "b,a,"))
+    assert load(connection, Kind.ORGS, TREE.replace("a,,", "a,b,")).faults == ()
+    assert rows(connection, b"SELECT org_id, parent_id FROM org ORDER BY org_id") == [("a", "b"), ("b", None)]
+
+
+def _waits(asking: psycopg.Connection[Any], other: psycopg.Connection[Any]) -> bool:
+    query = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
+    return asking.execute(query, (other.info.backend_pid,)).fetchone() == (True,)
