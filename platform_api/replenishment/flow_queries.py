@@ -20,8 +20,8 @@ FOR UPDATE OF p SKIP LOCKED
 
 # When a SKU was last ordered for a site: an automatic order waits until the cooldown is over.
 LAST_ORDERED = """
-SELECT max(f.at) AS at FROM proposal_flow f JOIN proposal p USING (proposal_id)
-WHERE f.tenant_id = %(tenant_id)s AND p.site_id = %(site_id)s AND p.sku = %(sku)s AND f.outcome <> 'blocked'
+SELECT max(f.at) AS at FROM proposal_flow f JOIN proposal p USING (tenant_id, proposal_id)
+WHERE p.tenant_id = %(tenant_id)s AND p.site_id = %(site_id)s AND p.sku = %(sku)s AND f.outcome <> 'blocked'
   AND p.proposal_id <> %(proposal_id)s
 """
 

@@ -36,9 +36,19 @@ ORDER BY b.location_id, b.sku
 LIMIT %(limit)s
 """
 
-MOVES = f"""
+_MOVES = """
 SELECT m.move_id, m.kind, m.happened_at, m.booked_at, m.posted_at, m.reason, m.reference, k.currency,
        e.entry_no, e.location_id, e.sku, e.units, e.value_minor, o.code AS lot
+"""
+
+_NEWEST = """
+  AND (%(sku)s::text IS NULL OR e.sku = %(sku)s)
+  AND (%(after_move)s::uuid IS NULL OR (e.move_id, e.entry_no) < (%(after_move)s, %(after_entry)s))
+ORDER BY e.move_id DESC, e.entry_no DESC
+LIMIT %(limit)s
+"""
+
+MOVES = f"""{_MOVES}
 FROM stock_entry e
 JOIN stock_move m USING (tenant_id, move_id)
 JOIN location l USING (tenant_id, location_id)
@@ -46,13 +56,28 @@ JOIN sku k USING (tenant_id, sku)
 LEFT JOIN lot o USING (tenant_id, lot_id)
 WHERE e.tenant_id = %(tenant_id)s AND {SEEN}
   AND (%(location)s::text IS NULL OR e.location_id = %(location)s)
-  AND (%(sku)s::text IS NULL OR e.sku = %(sku)s)
   AND (%(reference)s::text IS NULL OR m.reference = %(reference)s)
-  AND (%(since)s::timestamptz IS NULL OR e.happened_at >= %(since)s)
-  AND (%(until)s::timestamptz IS NULL OR e.happened_at < %(until)s)
-  AND (%(after_move)s::uuid IS NULL OR (e.move_id, e.entry_no) < (%(after_move)s, %(after_entry)s))
+  AND (%(since)s::timestamptz IS NULL OR m.happened_at >= %(since)s)
+  AND (%(until)s::timestamptz IS NULL OR m.happened_at < %(until)s)
+{_NEWEST}"""
+
+# The same of a part of the tenant at any time: the newest of each of its places, rather than a walk past those of all
+# others.
+MOVES_OF_PART = f"""{_MOVES}
+FROM (
+    SELECT n.* FROM location l CROSS JOIN LATERAL (
+        SELECT e.tenant_id, e.move_id, e.entry_no FROM stock_entry e
+        WHERE e.tenant_id = %(tenant_id)s AND e.location_id = l.location_id {_NEWEST}
+    ) n
+    WHERE l.tenant_id = %(tenant_id)s AND l.site_id = ANY(%(sites)s)
+    ORDER BY n.move_id DESC, n.entry_no DESC
+    LIMIT %(limit)s
+) n
+JOIN stock_entry e USING (tenant_id, move_id, entry_no)
+JOIN stock_move m USING (tenant_id, move_id)
+JOIN sku k USING (tenant_id, sku)
+LEFT JOIN lot o USING (tenant_id, lot_id)
 ORDER BY e.move_id DESC, e.entry_no DESC
-LIMIT %(limit)s
 """
 
 # ---------------------------------------------------------------- the ledger

@@ -76,8 +76,9 @@ def list_moves(
 ) -> Listing[MoveEntry]:
     """Entries of moves, those posted last first; ``from`` and ``to`` bound when they happened."""
     last = page.after("stock-moves", tuple[UUID, int]) or (None, None)
+    at_any = location is None and reference is None and since is None and until is None
     rows = tx.execute(
-        queries.MOVES,
+        queries.MOVES if caller.sites is None or not at_any else queries.MOVES_OF_PART,
         {
             **caller.scope,
             **bounds(since, until),
