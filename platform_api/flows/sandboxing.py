@@ -3,6 +3,7 @@
 For commands: the connection is the owner's, since the API can neither make tenants nor delete what only grows.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -20,6 +21,8 @@ from platform_api.kit.db import Connection
 from platform_api.tenancy import service as tenancy
 
 SUFFIX: Final = "-sandbox"
+TRIES_MAX: Final = 20
+"""A worker that goes about what a reset deletes may lock it in another order: the reset gives way, and begins again."""
 STAYS: Final = frozenset(
     {
         # Whose it is, who may come, and what they have done.
@@ -34,7 +37,8 @@ GOES: Final = {"app_user": "org_id IS NOT NULL", "webhook": "org_id IS NOT NULL"
 """What goes of tables of which not all goes: people and subscriptions of the whole tenant stay, with their keys."""
 
 OF_TENANT: Final = "SELECT name, sandbox_of FROM tenant WHERE tenant_id = %(tenant_id)s FOR UPDATE"
-SANDBOX: Final = "SELECT tenant_id FROM tenant WHERE sandbox_of = %(of)s FOR UPDATE"
+# One reset at a time; what others add to the tenant meanwhile refers to it, and need not wait.
+SANDBOX: Final = "SELECT tenant_id FROM tenant WHERE sandbox_of = %(of)s FOR NO KEY UPDATE"
 MARK: Final = "UPDATE tenant SET sandbox_of = %(of)s WHERE tenant_id = %(tenant_id)s"
 TABLES: Final = """
 SELECT c.relname AS name, a.attname AS tenant FROM pg_class c
@@ -97,37 +101,49 @@ def make(tx: Connection, of: str) -> Sandbox:
 def reset(tx: Connection, of: str) -> str:
     """Let the sandbox of a tenant begin anew, and return its tenant. Raises UserError when there is none.
 
-    People of the whole sandbox, their keys and their subscriptions stay.
+    People of the whole sandbox, their keys and their subscriptions stay. ``tx`` is in no transaction; workers go on.
     """
-    found = tx.execute(SANDBOX, {"of": of}).fetchone()
-    if found is None:
-        raise UserError(f"{of!r} has no sandbox", "make one without --reset")
-    tenant: str = found["tenant_id"]
-    _clear(tx, tenant)
-    _fill(tx, tenant)
-    return tenant
+    for _ in range(TRIES_MAX - 1):
+        with suppress(psycopg.errors.DeadlockDetected):
+            return _reset(tx, of)
+    return _reset(tx, of)
 
 
-def _clear(tx: Connection, tenant: str) -> None:
-    """Delete what does not stay: each table when nothing refers to its rows any more."""
+def _reset(tx: Connection, of: str) -> str:
+    with tx.transaction():
+        found = tx.execute(SANDBOX, {"of": of}).fetchone()
+        if found is None:
+            raise UserError(f"{of!r} has no sandbox", "make one without --reset")
+        tenant: str = found["tenant_id"]
+        # A second time finds what a worker was about to add that had begun before: nobody touches what is deleted.
+        while _clear(tx, tenant):
+            pass
+        _fill(tx, tenant)
+        return tenant
+
+
+def _clear(tx: Connection, tenant: str) -> int:
+    """Delete what does not stay: each table when nothing refers to its rows any more; returns how many rows went."""
     waiting = {row["name"]: row["tenant"] for row in tx.execute(TABLES) if row["name"] not in STAYS}
+    deleted = 0
     while waiting:
-        gone = {name for name, column in waiting.items() if _delete(tx, name, column, tenant)}
-        assert gone, f"{sorted(waiting)} refer to each other"
-        waiting = {name: column for name, column in waiting.items() if name not in gone}
+        gone = {name: _delete(tx, name, column, tenant) for name, column in waiting.items()}
+        assert any(rows is not None for rows in gone.values()), f"{sorted(waiting)} refer to each other"
+        deleted += sum(rows or 0 for rows in gone.values())
+        waiting = {name: column for name, column in waiting.items() if gone[name] is None}
+    return deleted
 
 
-def _delete(tx: Connection, table: str, column: str, tenant: str) -> bool:
-    """Whether nothing referred to the rows that go."""
+def _delete(tx: Connection, table: str, column: str, tenant: str) -> int | None:
+    """How many rows went, None when something refers to them."""
     query = sql.SQL("DELETE FROM {} WHERE {} = {} AND {}").format(
         sql.Identifier(table), sql.Identifier(column), sql.Literal(tenant), sql.SQL(GOES.get(table, "true"))
     )
     try:
         with tx.transaction():
-            tx.execute(query)
+            return tx.execute(query).rowcount
     except psycopg.errors.ForeignKeyViolation:
-        return False
-    return True
+        return None
 
 
 def _fill(tx: Connection, tenant: str) -> None:

@@ -36,7 +36,7 @@ Identifier = Annotated[str, Path(pattern=IDENTIFIER_PATTERN)]
 def show_login(request: Request, language: Language = None, fault: Fault = "") -> Response:
     """The form to log in, or why a log-in by a provider of identities has failed."""
     if language in LANGUAGES:
-        return switch(language, "/login")
+        return switch(request, language, "/login")
     return _login_form(request, fault=fault if fault in OIDC_FAULTS else "")
 
 
@@ -61,7 +61,7 @@ def log_in(request: Request, tx: Tx, secret: Secret, login: LoginField = "", pas
 def show_wall(request: Request, caller: Caller, tx: Tx, language: Language = None) -> Response:
     """The live page, with its first state and its first chart inside."""
     if language in LANGUAGES:
-        return switch(language, "/")
+        return switch(request, language, "/")
     locale = locale_of(request)
     hub = cast("Hub", request.app.state.hub)
     wall = live.read_wall(tx, caller, readings_per_s=hub.readings_per_s(caller.tenant_id))
@@ -87,9 +87,9 @@ def show_slot(request: Request, gateway: Identifier, slot: Identifier, caller: C
 
 
 @router.get("/docs")
-def show_docs(request: Request) -> HTMLResponse:
+def show_docs(request: Request, caller: Caller) -> HTMLResponse:
     """The API's reference, to try out with the page's own session."""
-    return render("docs.html", locale_of(request), {})
+    return render("docs.html", locale_of(request), {"caller": caller})
 
 
 @router.get("/openapi.json")
