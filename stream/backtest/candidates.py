@@ -1,5 +1,11 @@
-"""Order-up-to levels that a policy may choose from: several forecasts, each with several safety factors. Pure."""
+"""Order-up-to levels that a policy may choose from: several forecasts, each with several safety factors. Pure.
 
+Each has a cap of one order as well (capped base stock for lost sales, Xin 2021): what the periods that the order is to
+last for need alone, even if nothing is left by then. What a promotion sells before the order arrives is lost or not,
+whatever is ordered.
+"""
+
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
 
@@ -8,23 +14,24 @@ import numpy.typing as npt
 
 from stream.backtest.simulation import Terms
 from stream.demand.regression import Forecast, Plan, PromotionRegression
-from stream.demand.smoothing import ExponentialLevel, IntermittentLevel, PromotedLevel
+from stream.demand.smoothing import ExponentialLevel, IntermittentLevel
+from stream.policy.leftover import LumpyDemand, levels
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 DRIFTS: Final = (0.0002, 0.001, 0.005)
+ROOT_DRIFT: Final = 0.001
 SEASON_DRIFT: Final = 0.001
 WEIGHTS: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
 USUAL_WEIGHT: Final = 0.05
 INTERMITTENT_WEIGHTS: Final = (0.03, 0.1)
-PROMOTED_WEIGHTS: Final = (0.03,)
-FACTORS_QUIET: Final = (-0.8, -0.3, 0.2, 0.7)
-"""Safety factors beside that of the newsvendor, where no promotion is planned in the protection interval …"""
-FACTORS_PROMOTED: Final = (-1.2, -0.7, -0.2, 0.3)
-"""… and where one is."""
-FACTORS_ALONE: Final = (-0.8, -0.4, 0.0, 0.4, 0.8)
+FACTORS: Final = (-0.4, 0.0, 0.4)
+"""Safety factors of smoothed levels beside that of the newsvendor."""
+PRICES: Final = (1.0, 1.6, 2.5, 4.0, 6.5)
+"""Prices of a lost unit that a regression's levels are made for, in penalties."""
 EXPONENT_MAX: Final = 3.0
+MEAN_MIN: Final = 1e-9
 BATCHES: Final = (0.0, 0.7, 1.2)
 """With a cost of ordering: lots in units of the economic order quantity."""
 
@@ -35,27 +42,33 @@ def first_variance(mean: Floats) -> Floats:
     return variance
 
 
+@dataclass(frozen=True)
+class Levels:
+    """Order-up-to levels, and the most that one order may be; units, shape (series, variants)."""
+
+    up_to: Floats
+    cap: Floats
+
+
 class Candidates:
     """Forecasters of all series and the levels that they lead to; ``count`` variants.
 
     ``mean``: units a period that the opening stock lets expect; ``seasons``: lengths to try, in periods.
     """
 
-    def __init__(self, terms: Terms, mean: Floats, *, promoted: bool, seasons: tuple[int, ...]) -> None:
+    def __init__(self, terms: Terms, mean: Floats, *, seasons: tuple[int, ...]) -> None:
         self._terms = terms
-        self._promoted = promoted
         self._factor = NormalDist().inv_cdf(terms.critical_ratio)
         variance = first_variance(mean)
         self._regressions = [PromotionRegression(drift, mean) for drift in DRIFTS]
+        self._regressions += [PromotionRegression(ROOT_DRIFT, mean, power=0.5)]
         self._regressions += [PromotionRegression(SEASON_DRIFT, mean, season) for season in seasons]
         self._levels = [ExponentialLevel(weight, mean, variance) for weight in WEIGHTS]
         self._intermittent = [IntermittentLevel(weight, mean) for weight in INTERMITTENT_WEIGHTS]
-        self._promoted_levels = [PromotedLevel(each, mean, variance) for each in PROMOTED_WEIGHTS] if promoted else []
-        one = len(FACTORS_QUIET) * len(FACTORS_PROMOTED) if promoted else len(FACTORS_ALONE)
-        smooth = len(FACTORS_ALONE) * (len(self._levels) + len(self._intermittent)) + one * len(self._promoted_levels)
-        first = len(self._regressions) * one
-        middle = FACTORS_ALONE.index(0.0)
-        self.textbook = [first + index * len(FACTORS_ALONE) + middle for index in range(len(self._levels))]
+        first = len(self._regressions) * len(PRICES)
+        smooth = len(FACTORS) * (len(self._levels) + len(self._intermittent))
+        middle = FACTORS.index(0.0)
+        self.textbook = [first + index * len(FACTORS) + middle for index in range(len(self._levels))]
         """Variants that are textbook base stock, one a weight."""
         self.count = first + smooth
 
@@ -65,12 +78,22 @@ class Candidates:
         mean: Floats = self._levels[WEIGHTS.index(USUAL_WEIGHT)].mean * self._terms.review
         return mean
 
-    def up_to(self, plans: list[Plan], period: int) -> Floats:
-        """Order-up-to levels in ``period``, shape (series, count)."""
-        promoted = np.stack([plan.on for plan in plans]).any(axis=0)
-        found = [self._regressed(regression, plans, period, promoted) for regression in self._regressions]
-        factors = self._factor + np.array(FACTORS_ALONE)
-        length = self._terms.protection
+    def levels(self, plans: list[Plan], period: int) -> Levels:
+        """Levels in ``period``: for the protection interval, and caps for the review periods at its end."""
+        none = np.zeros(len(self.usual))
+        quiet = [(period, Plan(none, none, none > 0, none > 0))] * self._terms.protection
+        slacks = [self._slack(law) for law in self._laws(quiet)]
+        ahead = list(enumerate(plans, period))
+        return Levels(self._up_to(ahead, slacks), self._up_to(ahead[-self._terms.review :], slacks))
+
+    def _up_to(self, ahead: list[tuple[int, Plan]], slacks: list[Floats]) -> Floats:
+        """Units that cover the demand of the periods ``ahead``, shape (series, count)."""
+        usual = self.usual / self._terms.review
+        ratios = np.array(PRICES) * self._terms.penalty / self._terms.holding
+        found = [levels(LumpyDemand(law.median, np.sqrt(law.log_variance), usual, slack), ratios)
+                 for law, slack in zip(self._laws(ahead), slacks, strict=True)]  # fmt: skip
+        factors = self._factor + np.array(FACTORS)
+        length = len(ahead)
         for level in self._levels:
             safety = np.sqrt(level.variance * length)[:, None] * factors
             found.append(level.mean[:, None] * length + safety)
@@ -78,7 +101,6 @@ class Candidates:
             # A compound of arrivals and sizes: about Poisson times the size.
             spread = np.sqrt(sparse.mean * sparse.size * length)[:, None]
             found.append(sparse.mean[:, None] * length + spread * factors)
-        found += [self._dual(level, plans, promoted) for level in self._promoted_levels]
         return np.maximum(np.concatenate(found, axis=1), 0.0)
 
     def learn(self, plan: Plan, period: int, units: Floats, known: Bools) -> None:
@@ -89,45 +111,21 @@ class Candidates:
             level.learn(units, known)
         for sparse in self._intermittent:
             sparse.learn(units, known)
-        for dual in self._promoted_levels:
-            dual.learn(units, known, plan.on)
 
-    def _dual(self, level: PromotedLevel, plans: list[Plan], promoted: Bools) -> Floats:
-        expected = [level.expect(plan.on) for plan in plans]
-        mean = np.sum([each for each, _ in expected], axis=0)
-        spread = np.sqrt(np.sum([each for _, each in expected], axis=0))
-        quiet = mean[:, None] + spread[:, None] * (self._factor + np.array(FACTORS_QUIET))
-        busy = mean[:, None] + spread[:, None] * (self._factor + np.array(FACTORS_PROMOTED))
-        return _crossed(quiet, busy, promoted)
+    def _laws(self, ahead: list[tuple[int, Plan]]) -> list[Forecast]:
+        """Demand of the periods ``ahead`` together, a law a regression."""
+        return [_together([regression.forecast(plan, period) for period, plan in ahead])
+                for regression in self._regressions]  # fmt: skip
 
-    def _regressed(self, regression: PromotionRegression, plans: list[Plan], period: int, promoted: Bools) -> Floats:
-        forecasts = [regression.forecast(plan, period + ahead) for ahead, plan in enumerate(plans)]
-        total, spread = protection_demand(forecasts)
-        if not self._promoted:
-            factors = self._factor + np.array(FACTORS_ALONE)
-            return _level(total, spread, factors)
-        quiet = _level(total, spread, self._factor + np.array(FACTORS_QUIET))
-        busy = _level(total, spread, self._factor + np.array(FACTORS_PROMOTED))
-        return _crossed(quiet, busy, promoted)
+    def _slack(self, quiet: Forecast) -> Floats:
+        """Safety stock of a protection interval without a promotion, units."""
+        exponent = self._factor * np.sqrt(quiet.log_variance)
+        slack: Floats = quiet.median * np.maximum(np.exp(np.minimum(exponent, EXPONENT_MAX)) - 1, 0.0)
+        return slack
 
 
-def _crossed(quiet: Floats, busy: Floats, promoted: Bools) -> Floats:
-    """Each level of quiet times with each of busy ones: the one where nothing is promoted, the other where it is."""
-    shape = (len(quiet), quiet.shape[1], busy.shape[1])
-    chosen = np.where(
-        promoted[:, None, None], np.broadcast_to(busy[:, None, :], shape), np.broadcast_to(quiet[:, :, None], shape)
-    )
-    return chosen.reshape(len(quiet), -1)
-
-
-def protection_demand(forecasts: list[Forecast]) -> tuple[Floats, Floats]:
-    """Median of the demand of all periods together, and the standard deviation of its logarithm (delta method)."""
+def _together(forecasts: list[Forecast]) -> Forecast:
+    """Demand of all periods together: sum of the medians, and the variance of its logarithm (delta method)."""
     total = np.sum([forecast.median for forecast in forecasts], axis=0)
     variance = np.sum([forecast.log_variance * forecast.median**2 for forecast in forecasts], axis=0)
-    return total, np.sqrt(variance) / np.maximum(total, 1e-9)
-
-
-def _level(total: Floats, spread: Floats, factors: Floats) -> Floats:
-    exponent = np.clip(spread[:, None] * factors, -1.0, EXPONENT_MAX)
-    level: Floats = total[:, None] * np.exp(exponent)
-    return level
+    return Forecast(total, variance / np.maximum(total, MEAN_MIN) ** 2)

@@ -6,7 +6,7 @@ and Lugosi 2006, "Prediction, learning, and games", chapter 2): the best one alo
 with it. A cost is the series' own record and that of all series of its kind, which weighs as ``POOLED_PERIODS`` of its
 own, since the own record of one slow series says little. Nothing is looked at before its period has passed.
 
-A lack may cost more than its penalty says: among several prices of a lost unit the policy takes the lowest with which
+A lack may cost more than its penalty says: among several prices of a lost unit the policy takes the cheapest with which
 it would have lost no more than textbook base stock at its best weight so far. Orders that swing cost the supplier: of
 several shares of what is missing that are ordered at once it takes the largest with which they would have swung little,
 as long as that would have cost less than the textbook.
@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from stream.backtest.candidates import BATCHES, Candidates
+from stream.backtest.candidates import BATCHES, Candidates, Levels
 from stream.backtest.policies import economic_lot
 from stream.backtest.simulation import Outcome, Shops, Terms
 from stream.demand.regression import Plan
@@ -27,7 +27,7 @@ from stream.policy.rules import Rule
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-LOST_PRICES: Final = (0.9, 1.0, 1.25, 1.6)
+LOST_PRICES: Final = (1.0, 1.25, 1.6)
 """Prices of a lost unit, in penalties."""
 SHARES: Final = (1.0, 0.8, 0.65, 0.5, 0.4, 0.3)
 """Shares of what is missing that are ordered at once, where an order costs nothing."""
@@ -120,14 +120,17 @@ class Automatic:
 
     def rule(self, plans: list[Plan], period: int) -> Rule:
         """Rule of ``period``, arrays of shape (series, 1)."""
-        self._rule = self._lotted(self._candidates.up_to(plans, period))
+        levels = self._candidates.levels(plans, period)
+        self._rule = self._lotted(levels)
         weights = self._weights()
         up_to = _means(self._rule.up_to, weights)
         reorder_at = _means(self._rule.reorder_at, weights) if len(self._lots) > 1 else up_to
+        cap = _means(levels.cap, weights) if len(self._lots) == 1 else np.full_like(up_to, np.inf)
         share, price = self._choice()
         usual = self._candidates.usual[:, None]
-        self._shadow_rule = _joined([_shared(reorder_at, up_to, each, usual) for each in self._shares])
-        return _shared(reorder_at[:, [price]], up_to[:, [price]], self._shares[share], usual)
+        self._shadow_rule = _joined([_shared(reorder_at, up_to, cap, each, usual) for each in self._shares])
+        one = [price]
+        return _shared(reorder_at[:, one], up_to[:, one], cap[:, one], self._shares[share], usual)
 
     def observe(self, review: Bools, units: Floats, known: Bools) -> None:
         """Let every candidate live through the period whose rule was asked for last."""
@@ -152,10 +155,13 @@ class Automatic:
         """Learn the demand of ``period`` where it is ``known``."""
         self._candidates.learn(plan, period, units, known)
 
-    def _lotted(self, up_to: Floats) -> Rule:
-        lot = economic_lot(self._mean, self._terms)[:, None]
+    def _lotted(self, candidates: Levels) -> Rule:
+        up_to = candidates.up_to
         if len(self._lots) == 1:
-            return Rule(up_to, up_to)
+            cap = np.ceil(candidates.cap)
+            cap[:, self._candidates.textbook] = np.inf
+            return Rule(up_to, up_to, cap=cap)
+        lot = economic_lot(self._mean, self._terms)[:, None]
         levels = np.concatenate([up_to + share * lot for share in self._lots], axis=1)
         return Rule(np.tile(up_to, (1, len(self._lots))), levels)
 
@@ -181,12 +187,13 @@ class Automatic:
     def _choice(self) -> tuple[int, int]:
         """Share and price of a lost unit, by their places.
 
-        The price is the lowest that would have lost no more units than textbook base stock at its best weight.
+        The price is the cheapest that would have lost no more units than textbook base stock at its best weight.
         """
         best = int(self._textbook_cost.argmin(axis=0))
         allowed, cost_max = self._textbook_lost[best], COST_MAX * self._textbook_cost[best]
         enough = self._shadow_lost <= allowed
-        prices = [int(np.flatnonzero(row)[0]) if row.any() else len(LOST_PRICES) - 1 for row in enough]
+        cost = np.where(enough, self._shadow_cost, np.inf)
+        prices = [int(row.argmin()) if np.isfinite(row).any() else len(LOST_PRICES) - 1 for row in cost]
         bullwhip = self._swing.bullwhip().reshape(self._shadow_lost.shape)
         chosen = 0
         for share, price in enumerate(prices):
@@ -197,19 +204,20 @@ class Automatic:
         return chosen, prices[chosen]
 
 
-def _shared(reorder_at: Floats, up_to: Floats, share: float, usual: Floats) -> Rule:
+def _shared(reorder_at: Floats, up_to: Floats, cap: Floats, share: float, usual: Floats) -> Rule:
     """The same levels, of which only a share is ordered at once."""
+    whole = np.ceil(cap)
     if share == 1.0:
-        return Rule(reorder_at, up_to)
-    return Rule(np.full_like(up_to, np.inf), up_to, share=np.full_like(up_to, share), usual=usual)
+        return Rule(reorder_at, up_to, cap=whole)
+    return Rule(np.full_like(up_to, np.inf), up_to, cap=whole, share=np.full_like(up_to, share), usual=usual)
 
 
 def _joined(rules: list[Rule]) -> Rule:
     """Variants of several rules side by side."""
     shape = rules[0].up_to.shape
-    columns = [np.concatenate([np.broadcast_to(np.asarray(values), shape) for values in each], axis=1)
-               for each in zip(*((r.reorder_at, r.up_to, r.share, r.usual) for r in rules), strict=True)]  # fmt: skip
-    return Rule(columns[0], columns[1], share=columns[2], usual=columns[3])
+    rows = zip(*((rule.reorder_at, rule.up_to, rule.cap, rule.share, rule.usual) for rule in rules), strict=True)
+    columns = [np.concatenate([np.broadcast_to(np.asarray(values), shape) for values in each], axis=1) for each in rows]
+    return Rule(columns[0], columns[1], cap=columns[2], share=columns[3], usual=columns[4])
 
 
 def _means(levels: Floats, weights: list[Floats]) -> Floats:

@@ -20,6 +20,8 @@ ZERO_SHARE_MIN: Final = 0.2
 ON_MIN: Final = 0.25
 """Departures smaller than this share of the typical one are no promotion."""
 SCALED_MAX: Final = 4.0
+SHARE_FLOOR: Final = 0.05
+"""Added to shares of promoted series before their logarithm, so that none is a number too."""
 
 
 class Calendar:
@@ -38,12 +40,17 @@ class Calendar:
         size = np.abs(departure)
         present = size[size > 0]
         scale = float(present.mean()) if present.size else 1.0
+        crowds = _crowds(told, size >= ON_MIN * scale)[period:]
         scaled = np.clip(departure[:, max(period - 1, 0) :] / scale, -SCALED_MAX, SCALED_MAX)
         scaled = np.where(np.abs(scaled) >= ON_MIN, scaled, 0.0)
         none = np.zeros(len(scaled))
         columns = list(scaled.T) if period else [none, *scaled.T]
         columns += [none] * (self._horizon + 1 - len(columns))
-        return [Plan(now=now, before=before, on=now != 0, on_before=before != 0) for before, now in pairwise(columns)]
+        crowds += [0.0] * (self._horizon - len(crowds))
+        return [
+            Plan(now=now, before=before, on=now != 0, on_before=before != 0, crowd=crowd)
+            for (before, now), crowd in zip(pairwise(columns), crowds, strict=True)
+        ]
 
     def _usual(self, told: Floats) -> Floats:
         """The value without a promotion, a series."""
@@ -54,3 +61,10 @@ class Calendar:
         usual = np.zeros(len(told))
         usual[~empty] = np.nanmedian(told[~empty], axis=1)
         return usual
+
+
+def _crowds(told: Floats, on: Bools) -> list[float]:
+    """Logarithm of the share of series that are promoted over the mean share, a period."""
+    share = on.sum(axis=0) / np.maximum((~np.isnan(told)).sum(axis=0), 1)
+    crowds: list[float] = np.log((share + SHARE_FLOOR) / (share.mean() + SHARE_FLOOR)).tolist()
+    return crowds

@@ -38,9 +38,7 @@ def backtest(panel: Panel, terms: Terms, name: PolicyName, weight: float) -> His
     opening, first, last = panel.opening, panel.first, panel.last
     policy: Automatic | Textbook
     if name is PolicyName.AUTO:
-        candidates = Candidates(
-            terms, opening / 2, promoted=panel.promo is not None, seasons=seasons(panel.days, panel.known.shape[1])
-        )
+        candidates = Candidates(terms, opening / 2, seasons=seasons(panel.days, panel.known.shape[1]))
         policy = Automatic(terms, opening, candidates)
     else:
         policy = Textbook(name, terms, opening / 2, weight)

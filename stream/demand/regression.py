@@ -4,7 +4,8 @@ log(units + ½) = level + b0 x[t] + b1 x[t-1] + b2 x[t] on[t-1] (+ season) + noi
 after it, and its second week differs from its first. The level is a random walk, the effects hardly move. A series
 without promotions of its own yet starts with what the others have shown (pooled by precision). After West and Harrison
 (1997), "Bayesian forecasting and dynamic models", chapter 4; innovations are clipped (Huber) so that one wild week is
-no new level. Promotion weeks have a noise variance of their own.
+no new level. Promotion weeks have a noise variance of their own. What the plan says of all series together counts too:
+a promotion among many others sells less (``stream.demand.crowd``).
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from stream.demand.crowd import CrowdEffect
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -32,17 +35,21 @@ GROWTH_MAX: Final = 2.0
 
 @dataclass(frozen=True)
 class Plan:
-    """Promotion of one period and the one before, scaled to about one; arrays over series. ``on``: there is one."""
+    """Promotion of one period and the one before, scaled to about one; arrays over series. ``on``: there is one.
+
+    ``crowd``: logarithm of the share of all series that are promoted in the period, over the usual share.
+    """
 
     now: Floats
     before: Floats
     on: Bools
     on_before: Bools
+    crowd: float = 0.0
 
-    @property
-    def terms(self) -> Floats:
-        """The regressors, shape (series, TERMS)."""
-        return np.stack([np.ones_like(self.now), self.now, self.before, self.now * self.on_before], axis=1)
+    def terms(self, power: float) -> Floats:
+        """The regressors, shape (series, TERMS), of sizes raised to a power."""
+        now, before = (np.sign(size) * np.abs(size) ** power for size in (self.now, self.before))
+        return np.stack([np.ones_like(now), now, before, now * self.on_before], axis=1)
 
 
 @dataclass(frozen=True)
@@ -57,12 +64,14 @@ class PromotionRegression:
     """Filters of many series. ``drift``: variance of a step of the level, in variances of the noise.
 
     ``mean``: units a period at the start; ``season``: periods of a season, 0 without, learnt with ``SEASON_GAIN``.
+    ``power`` below 1: small promotions sell nearly as much as large ones; flags do not mind.
     """
 
     SEASON_GAIN: Final = 0.2
 
-    def __init__(self, drift: float, mean: Floats, season: int = 0) -> None:
+    def __init__(self, drift: float, mean: Floats, season: int = 0, power: float = 1.0) -> None:
         count = len(mean)
+        self._power = power
         self._drift = drift
         self._state = np.zeros((count, TERMS))
         self._state[:, 0] = np.log(mean + OFFSET) - 0.1
@@ -71,6 +80,7 @@ class PromotionRegression:
         for term in range(1, TERMS):
             self._cov[:, term, term] = EFFECT_VARIANCE
         self._noise = np.full((2, count), VARIANCE_FIRST)
+        self._crowd = CrowdEffect()
         self._highest = mean * 2 + 1
         self._season = np.zeros((season, count))
         self._seen = np.zeros(count, dtype=np.int64)
@@ -78,8 +88,8 @@ class PromotionRegression:
 
     def forecast(self, plan: Plan, period: int) -> Forecast:
         """Demand of ``period`` under its plan."""
-        terms = plan.terms
-        center = (self._state * terms).sum(axis=1) + self._seasonal(period)
+        terms = plan.terms(self._power)
+        center = (self._state * terms).sum(axis=1) + self._seasonal(period) + self._crowd.effect(plan.on, plan.crowd)
         spread = np.matmul(self._cov, terms[:, :, None])[:, :, 0]
         variance = np.where(plan.on, self._noise[1], self._noise[0]) + (terms * spread).sum(axis=1)
         median = np.maximum(np.exp(np.minimum(center, 30.0)) - OFFSET, 0.0)
@@ -87,12 +97,14 @@ class PromotionRegression:
 
     def learn(self, plan: Plan, period: int, units: Floats, known: Bools) -> None:
         """Learn the demand of ``period`` where it is ``known``."""
-        terms = plan.terms
+        terms = plan.terms(self._power)
         noise = np.where(plan.on, self._noise[1], self._noise[0])
         spread = np.matmul(self._cov, terms[:, :, None])[:, :, 0]
         total = (terms * spread).sum(axis=1) + noise
         seen = np.log(np.where(known, units, 0.0) + OFFSET)
         error = seen - (self._state * terms).sum(axis=1) - self._seasonal(period)
+        self._crowd.learn(plan.on, plan.crowd, error, known)
+        error = error - self._crowd.effect(plan.on, plan.crowd)
         error = np.where(known, error, 0.0)
         limit = CLIP_SD * np.sqrt(total)
         clipped = np.clip(error, -limit, limit)

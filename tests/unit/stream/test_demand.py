@@ -10,7 +10,6 @@ from stream.demand.days import DailyDemand, Day, Key, daily_demand
 from stream.demand.methods import QUANTILES, walk
 from stream.demand.night import HORIZON_DAYS, POOLED, forecast_night, stock_policy
 from stream.demand.regression import Plan
-from stream.demand.smoothing import PromotedLevel
 
 KEY = Key("demo", "s1", "tea")
 START = date(2026, 1, 5)
@@ -153,16 +152,3 @@ def test_a_policy_covers_the_lead_time_and_fits_the_shelf(
 
 def test_a_shelf_without_room_gets_no_policy() -> None:
     assert stock_policy(np.ones((HORIZON_DAYS, 4)), 0, 1) is None
-
-
-def test_usual_and_promoted_periods_are_smoothed_apart_and_a_first_promotion_expects_what_others_sold() -> None:
-    usual = np.array([10.0, 20.0])
-    level = PromotedLevel(0.1, usual, usual)
-    for week in range(60):
-        on = np.array([week % 4 == 0, False])
-        level.learn(np.where(on, 3 * usual, usual), np.array([True, True]), on)
-    quiet, _ = level.expect(np.array([False, False]))
-    busy, spread = level.expect(np.array([True, True]))
-    assert quiet == pytest.approx(usual, rel=0.01)
-    assert busy == pytest.approx(3 * usual, rel=0.01)
-    assert (spread > 0).all()
