@@ -28,7 +28,7 @@ USUAL_WEIGHT: Final = 0.05
 INTERMITTENT_WEIGHTS: Final = (0.03, 0.1)
 FACTORS: Final = (-0.4, 0.0, 0.4)
 """Safety factors of smoothed levels beside that of the newsvendor."""
-PRICES: Final = (1.0, 1.6, 2.5, 4.0, 6.5)
+PRICES: Final = (0.6, 1.0, 1.6, 2.5, 4.0)
 """Prices of a lost unit that a regression's levels are made for, in penalties."""
 EXPONENT_MAX: Final = 3.0
 MEAN_MIN: Final = 1e-9

@@ -40,7 +40,7 @@ KEEP: Final = 0.98
 """Share of a record that counts after one more period …"""
 KEEP_SWING: Final = 0.995
 """… and of what was seen of swinging orders, and of the textbook beside the choices."""
-TEMPERATURE: Final = 0.2
+TEMPERATURE: Final = 0.12
 """A candidate that cost this share more than the best one weighs a factor e less."""
 WARM_PERIODS: Final = 6
 INTERMITTENT_SHARE: Final = 0.3
