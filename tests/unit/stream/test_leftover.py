@@ -41,8 +41,8 @@ def test_with_a_leftover_that_is_used_up_at_once_it_is_the_newsvendors_level(rat
 def test_levels_rise_with_the_price_of_a_lost_unit_and_are_finite_for_any_demand() -> None:
     ratios = np.array([0.5, 1.0, 19.0, 1e6])
     rng = np.random.default_rng(4)
-    wild = LumpyDemand(rng.choice(np.array([0.0, 1e-12, 3.0, 1e9]), 200).astype(np.float64), rng.uniform(0, 5, 200), rng.uniform(0, 9, 200),
-                       rng.uniform(0, 1e6, 200))  # fmt: skip
+    median = rng.choice(np.array([0.0, 1e-12, 3.0, 1e9]), 200).astype(np.float64)
+    wild = LumpyDemand(median, rng.uniform(0, 5, 200), rng.uniform(0, 9, 200), rng.uniform(0, 1e6, 200))
     found = levels(wild, ratios)
     assert np.isfinite(found).all()
     assert (found >= 0).all()
