@@ -1,6 +1,7 @@
 """Renders templates: one Jinja2 environment a language."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from http import HTTPStatus
@@ -57,6 +58,21 @@ def data_block(value: object) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))  # noqa: S704  # just escaped
 
 
+def day(at: datetime) -> Markup:
+    """The day of a time, which the page's script tells by the reader's clock; without one it is that of UTC."""
+    return _time(at, "day", f"{at.astimezone(UTC):%Y-%m-%d}")
+
+
+def minute(at: datetime) -> Markup:
+    """A time to the minute, likewise."""
+    return _time(at, "minute", f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
+
+
+def _time(at: datetime, shown: str, text: str) -> Markup:
+    told = at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return Markup('<time datetime="{}" data-shown="{}">{}</time>').format(told, shown, text)
+
+
 def static_url(name: str) -> str:
     """Address of a static file; it changes with the file."""
     return f"/static/{name}?v={_fingerprint(name)}"
@@ -79,5 +95,5 @@ def _environment(locale: str) -> Environment:
     )
     environment.install_gettext_translations(translations(locale), newstyle=True)  # type: ignore[attr-defined]  # added by the extension
     environment.globals["static"] = static_url
-    environment.filters["data"] = data_block
+    environment.filters.update({"data": data_block, "day": day, "minute": minute})
     return environment

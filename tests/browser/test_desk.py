@@ -1,7 +1,9 @@
 """The pages of daily work in a real Chromium, on the demo's channel."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -33,7 +35,8 @@ def open_desk(
     browser: Browser, market: tuple[str, str, dict[str, Login]], login: str, watch: Watch, *, locale: str, phone: bool
 ) -> Page:
     url, _, people = market
-    context = browser.new_context(viewport=PHONE if phone else DESKTOP, locale=locale)  # type: ignore[arg-type]  # a typed dict with these keys
+    size = PHONE if phone else DESKTOP
+    context = browser.new_context(viewport=size, locale=locale, timezone_id="Asia/Shanghai")  # type: ignore[arg-type]  # a typed dict with these keys
     context.set_default_timeout(DEADLINE_MS)
     page = context.new_page()
     watch.on(page)
@@ -64,6 +67,7 @@ def test_a_dealer_decides_a_proposal_and_orders_what_is_in_the_cart(
     expect(page.get_by_test_id("lines")).to_contain_text("经销商价")
     page.screenshot(path=tmp_path / "order-zh.png", full_page=True)
     assert page.evaluate(CONTRAST) == []
+    assert_told_by_the_readers_clock(page)
     change_the_cart(page)
     page.get_by_test_id("submit").click()
     # Within the dealer's credit, and nobody has to approve it.
@@ -74,11 +78,21 @@ def test_a_dealer_decides_a_proposal_and_orders_what_is_in_the_cart(
     page.context.close()
 
 
+def assert_told_by_the_readers_clock(page: Page) -> None:
+    for time in page.get_by_test_id("history").locator("time").all():
+        at = datetime.fromisoformat(str(time.get_attribute("datetime"))).astimezone(ZoneInfo("Asia/Shanghai"))
+        expect(time).to_have_text(f"{at.year}年{at.month}月{at.day}日 {at:%H:%M}")
+
+
 def change_the_cart(page: Page) -> None:
     """One pack less of an article, and one of another; nothing waits before it is ordered."""
     packs = page.locator("input.packs")
     fewer = str(int(packs.first.input_value()) - 1)
     packs.first.fill(fewer)
+    # What would be ordered is not what stands there: nothing is ordered by mistake.
+    page.get_by_test_id("submit").click()
+    expect(page.locator("#toast")).to_contain_text("请先保存购物车", timeout=DEADLINE_MS)
+    expect(page.get_by_test_id("order-state")).to_have_attribute("data-state", "draft")
     others = page.get_by_test_id("add-sku").locator("option")
     expect(others.nth(5)).to_be_attached(timeout=DEADLINE_MS)
     in_cart = page.get_by_test_id("lines").locator("tbody th").all_inner_texts()

@@ -131,7 +131,7 @@ export class Proposals extends Cards {
   }
 
   fill(card, item) {
-    card.querySelector(".title").textContent = `${t("units", { count: formatWhole(item.units) })} · ${this.names.sku(item.sku)}`;
+    card.querySelector(".title").textContent = `${t("count_units", { count: formatWhole(item.units) })} · ${this.names.sku(item.sku)}`;
     card.querySelector(".tag").textContent = t(`state_${item.state}`);
     card.querySelector(".place span").textContent = this.names.site(item.site);
     card.querySelector(".place time").textContent = formatTime(item.at);

@@ -1,17 +1,20 @@
 // The pages of daily work: what is done goes to the API with the version that was seen, then the page is read again.
 import { newKey, request } from "./api.js";
 import { addRow, bodyOf } from "./forms.js";
-import { t, useTexts } from "./texts.js";
+import { localise, t, useTexts } from "./texts.js";
 
 const CHANGED = 412;
 const CATALOGUE_PAGE = 500;
 const toast = document.getElementById("toast");
+const cart = document.getElementById("cart");
 const data = JSON.parse(document.getElementById("desk-data").textContent);
 useTexts(data.texts);
+localise(document);
 
 for (const button of document.querySelectorAll("button[data-act]")) {
   button.addEventListener("click", () => {
-    act(button, "POST", button.dataset.act, { version: button.dataset.version });
+    if (isCartChanged()) show(t("save_first"));
+    else act(button, "POST", button.dataset.act, { version: button.dataset.version });
   });
 }
 
@@ -42,13 +45,16 @@ async function act(button, method, path, options, pages) {
 }
 
 function tell(refused) {
-  toast.textContent = refused.status === CHANGED ? t("changed_meanwhile") : t("failed", { reason: refused.message });
+  show(refused.status === CHANGED ? t("changed_meanwhile") : t("failed", { reason: refused.message }));
+}
+
+function show(text) {
+  toast.textContent = text;
   toast.hidden = false;
 }
 
 // ---------------------------------------------------------------- a cart that is not ordered yet
 
-const cart = document.getElementById("cart");
 if (cart) {
   cart.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -59,6 +65,12 @@ if (cart) {
     act(event.submitter, "PUT", cart.dataset.path, { version: cart.dataset.version, body });
   });
   offer(cart.elements.sku).catch(tell);
+}
+
+/** Whether the cart on the page is another than the one that would be ordered. */
+function isCartChanged() {
+  if (!cart) return false;
+  return cart.elements.sku.value !== "" || data.cart.lines.some((line, index) => packsOf(index) !== line.packs);
 }
 
 function packsOf(index) {

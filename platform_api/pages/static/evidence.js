@@ -3,6 +3,8 @@ import { formatNumber, formatTime, t } from "./texts.js";
 
 const FACTS_MAX = 8;
 const POINTS_MAX = 240;
+// Facts that are one of our own words, not text of a device.
+const NAMED = ["why", "direction"];
 
 export function showFacts(list, evidence) {
   const facts = Object.entries(evidence).filter(([, value]) => isFact(value));
@@ -43,6 +45,7 @@ function factText(key, value) {
   if (isCounts(value)) {
     return Object.entries(value).slice(0, FACTS_MAX).map(([place, units]) => `${place.split("/").at(-1)} ${formatNumber(units)}`).join(" · ");
   }
+  if (NAMED.includes(key)) return t(value);
   if (typeof value !== "number") return String(value);
   return /_(ms|at)$/.test(key) && value > 1e11 ? formatTime(value) : formatNumber(value);
 }

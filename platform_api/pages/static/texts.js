@@ -5,6 +5,9 @@ const whole = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
 const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const dated = new Intl.DateTimeFormat(language, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false });
 
+const day = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
+const minute = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
+
 let texts = {};
 
 export function useTexts(given) {
@@ -24,4 +27,11 @@ export const formatWhole = (value) => whole.format(value);
 export function formatTime(ms) {
   const when = new Date(ms);
   return when.toDateString() === new Date().toDateString() ? clock.format(when) : dated.format(when);
+}
+
+/** Tell the times that the server wrote in UTC by the clock of whoever reads them, as days or to the minute. */
+export function localise(root) {
+  for (const time of root.querySelectorAll("time[data-shown]")) {
+    time.textContent = (time.dataset.shown === "day" ? day : minute).format(new Date(time.dateTime));
+  }
 }

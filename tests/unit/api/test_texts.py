@@ -1,4 +1,6 @@
+import ast
 import re
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from babel.messages.pofile import read_po
 from hypothesis import given
 from hypothesis import strategies as st
 
+import stream
 from contracts.facts import AnomalyKind
 from contracts.frames import EventKind
 from platform_api import pages
@@ -36,6 +39,35 @@ def test_every_text_of_the_pages_is_translated_and_none_is_left_over() -> None:
 def test_every_kind_that_the_page_may_show_has_a_name() -> None:
     assert {*AnomalyKind, *EventKind} <= SCRIPT_TEXTS.keys()
     assert script_texts("zh")["cold_chain"] == "冷链超温"
+
+
+def test_every_fact_that_an_anomaly_or_a_proposal_may_tell_has_a_name() -> None:
+    told = {
+        name for file in Path(stream.__file__).parent.rglob("*.py") for name in facts_in(ast.parse(file.read_text()))
+    }
+    assert {"silent_s", "peak_c", "units", "peak", "on_hand", "ahead_s"} <= told  # found at all
+    assert told <= SCRIPT_TEXTS.keys()
+    assert [name for name in told if "{" in SCRIPT_TEXTS[name]] == []
+
+
+def facts_in(tree: ast.Module) -> Iterator[str]:
+    """Names of what scripts show as a fact: a list of them is none."""
+    for node in ast.walk(tree):
+        given: list[ast.expr | None] = []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"Finding", "AnomalyRow"}:
+            given = [*node.args]
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            given = [node.value] if isinstance(target, ast.Name) and target.id == "evidence" else []
+        for each in given:
+            if isinstance(each, ast.Dict):
+                facts = [key for key, value in zip(each.keys, each.values, strict=True) if not is_list(value)]
+                yield from (key.value for key in facts if isinstance(key, ast.Constant) and isinstance(key.value, str))
+
+
+def is_list(value: ast.expr) -> bool:
+    is_sorted = isinstance(value, ast.Subscript) and isinstance(value.value, ast.Call)
+    return is_sorted or isinstance(value, (ast.List, ast.ListComp))
 
 
 @pytest.mark.parametrize(
