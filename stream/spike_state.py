@@ -72,10 +72,11 @@ class SpikeState:
 
     def learn(self, snapshot: bytes) -> None:
         """Take in the series of a snapshot that are new here."""
-        for row in np.frombuffer(snapshot, _ROW):
-            series = int(row["series"])
+        for known in np.frombuffer(snapshot, _ROW):
+            series = int(known["series"])
             if series not in self._row_of:
-                self._rows[self._add(series)] = row
+                row = self._add(series)
+                self._rows[row] = known
 
     def _row(self, series: int, name_of: NameOf) -> int:
         row = self._row_of.get(series)

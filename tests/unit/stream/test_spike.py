@@ -123,3 +123,13 @@ def test_a_restored_finder_goes_on_where_it_was() -> None:
     second = SpikeFinder.restore(first.snapshot())
     found = second.step(columns(values[601:], start_s=601), name_of)
     assert [spike.start_us for spike in found] == [spike.start_us for spike in whole]
+
+
+def test_a_restored_finder_knows_each_of_many_series() -> None:
+    first = SpikeFinder()
+    for series in range(100):
+        part = columns([4_000.0 + n % 9 for n in range(60)], series)
+        first.step(part, lambda series: ("acme", "g1", f"b{series}.weight_g"))
+    second = SpikeFinder.restore(first.snapshot())
+    assert second.series.tolist() == list(range(100))
+    assert second.snapshot() == first.snapshot()
