@@ -39,7 +39,7 @@ from stream.samples import Samples
 from stream.sequence import LaneState, Lost, Verdict
 from stream.settings import CLOCK_AHEAD, RETENTION
 from stream.shelves import Shelves, moment, positions
-from stream.watching import Watching, key_of_state
+from stream.watching import Watching, key_of_state, settled
 
 LIVE_LANES: Final = frozenset({Lane.TEL, Lane.EVT})
 
@@ -258,9 +258,8 @@ class Bucket:
 
     def _detect(self, facts: Facts, now: datetime) -> None:
         facts.frames += self._watching.take(facts.columns, now)
-        rows = self._spikes.take(self._number, facts.columns, now)
-        if rows:
-            facts.frames.append(Settled(None, tenant=rows[0].tenant, gateway=rows[0].gateway, anomalies=rows))
+        # Each in a frame of its own: they may be of gateways of other buckets, and of other tenants.
+        facts.frames += [settled(row) for row in self._spikes.take(self._number, facts.columns, now)]
 
 
 def _plain(run: PlainRun, lo: int) -> Settled:

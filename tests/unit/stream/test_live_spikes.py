@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from contracts.ids import bucket_of
-from stream.control import Snapshot
-from stream.facts import Columns, no_columns
+from contracts.topics import GatewayAddress
+from stream.bucket import Bucket
+from stream.control import Beginning, Snapshot
+from stream.facts import Bundle, Chunk, Columns, Message, PlainRun, Settled, no_columns
 from stream.live_spikes import GATHER, LiveSpikes
 from stream.spike import Spike
 
@@ -20,7 +22,7 @@ class Names:
     snapshot = Snapshot()
 
     def name_of(self, series_id: int) -> tuple[str, str, str]:
-        return "acme", GATEWAYS[series_id], "b1.weight_g"
+        return ("acme", "beta")[series_id], GATEWAYS[series_id], "b1.weight_g"
 
 
 def readings(series: int, values: list[float], start_s: int = 0) -> Columns:
@@ -77,6 +79,27 @@ def test_a_bucket_takes_what_it_learnt_and_what_waits_to_another_process_and_not
     assert [row.gateway for row in rows] == ["g1"]
     # The other bucket's series begins anew there: it has learnt nothing that would make it a spike.
     assert moved.take(BUCKETS[1], readings(1, [4_000.0, 5_600.0, 4_000.0], 300), NOW + 19 * GATHER) == ()
+
+
+def test_each_anomaly_is_a_frame_of_its_own_tenant_whichever_bucket_settles_it() -> None:
+    names = Names()
+    spikes = LiveSpikes(names)
+    buckets = [Bucket(number, names, Beginning({}, {}, {}), None, spikes) for number in BUCKETS]
+
+    def take(series: int, values: list[float], start_s: int, now: datetime) -> list[Settled]:
+        columns, n = readings(series, values, start_s), len(values)
+        bundle = Bundle([Message("t", b"", 0)] * n, [1] * n)
+        run = PlainRun(GatewayAddress(names.name_of(series)[0], "s1", GATEWAYS[series]), bundle, once=False, lo=0, hi=n)
+        frames = buckets[series].take([Chunk(BUCKETS[series], columns, plain=[run])], now).frames
+        return [frame for frame in frames if frame.anomalies]
+
+    for series in (0, 1):
+        take(series, usual(100), 0, NOW + series * GATHER)
+    assert take(0, [90_000.0, 4_001.0], 100, NOW + 1.5 * GATHER) == []
+    found = take(1, [90_000.0, 4_001.0], 100, NOW + 3 * GATHER)
+    assert sorted((frame.tenant, frame.gateway, len(frame.anomalies)) for frame in found) == [
+        ("acme", "g1", 1), ("beta", "g2", 1)
+    ]  # fmt: skip
 
 
 def test_what_another_release_has_kept_is_left_out() -> None:
