@@ -70,7 +70,7 @@ TRANSFERS: Final = """
     ), moved AS (
         SELECT e.tenant_id, m.reference, e.sku, sum(e.units) AS units
         FROM stock_move m JOIN stock_entry e USING (tenant_id, move_id) JOIN location l USING (tenant_id, location_id)
-        WHERE l.kind = 'transit' AND starts_with(m.reference, 'transfer:') GROUP BY 1, 2, 3
+        WHERE l.kind = 'transit' AND m.source = 'transfer' AND starts_with(m.reference, 'transfer:') GROUP BY 1, 2, 3
     )
     SELECT tenant_id, reference, sku, coalesce(l.held, 0), coalesce(k.units, 0),
            coalesce(l.on_the_way, 0), coalesce(m.units, 0)

@@ -36,7 +36,7 @@ class Names(Protocol):
         """The newest control data."""
 
     def name_of(self, series_id: int) -> tuple[str, str, str]:
-        """Tenant, gateway and channel of a series."""
+        """Tenant, gateway and channel of a series. Raises KeyError for one that the database does not know."""
 
 
 class LiveSpikes:
@@ -62,8 +62,10 @@ class LiveSpikes:
         form, *rest = pickle.loads(learnt)  # noqa: S301 - our own recovery store, which pickles anyway
         if form == FORM:
             state, waiting = rest
-            self._finder.learn(state)
-            self._wait(bucket, Columns(*waiting))
+            self._finder.learn(state, lambda series: self._is_of(series, bucket))
+            columns = Columns(*waiting)
+            self._wait(bucket, columns.take(np.array([self._is_of(each, bucket) for each in columns.series.tolist()],
+                                                     np.bool_)))  # fmt: skip
 
     def snapshot(self, bucket: int) -> bytes:
         """What was learnt of a bucket, and its readings that wait: they are committed, and do not come again."""
@@ -74,7 +76,9 @@ class LiveSpikes:
     def take(self, bucket: int, columns: Columns, now: datetime) -> tuple[AnomalyRow, ...]:
         """Anomalies that are settled by the readings, or by those of any bucket that waited."""
         self._wait(bucket, columns)
-        if not self._count or (self._due is not None and now < self._due and self._count < GATHERED_MAX):
+        # A clock that was set back must not let it wait for hours.
+        waits = self._due is not None and self._due - GATHER <= now < self._due
+        if not self._count or (waits and self._count < GATHERED_MAX):
             return ()
         ready = join_columns([each for waiting in self._waiting.values() for each in waiting])
         self._waiting, self._count, self._due = {}, 0, now + GATHER
@@ -85,6 +89,14 @@ class LiveSpikes:
         if len(columns):
             self._waiting.setdefault(bucket, []).append(columns)
             self._count += len(columns)
+
+    def _is_of(self, series: int, bucket: int) -> bool:
+        """Whether a series still is one of a bucket's: a database that was restored forgets some, and numbers anew."""
+        try:
+            _, gateway, _ = self._names.name_of(series)
+        except KeyError:
+            return False
+        return bucket_of(gateway) == bucket
 
     def _rows_of(self, bucket: int) -> npt.NDArray[np.int64]:
         """Rows of the finder with the series of a bucket."""

@@ -37,11 +37,13 @@ _END_US: Final = 253_402_300_799_000_000
 class Newest:
     """For each series a time that nothing stored is newer than, where that is known: 8 bytes a series.
 
-    It holds while nobody else writes readings of these series, which the fence sees to. A transaction that came to
-    nothing leaves times that are too late, which only costs a question.
+    It holds while nobody else writes readings of these series: where one process has all buckets (``alone``) the fence
+    sees to it, and elsewhere nothing is known. A transaction that came to nothing leaves times that are too late, which
+    only costs a question.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, alone: bool) -> None:
+        self.alone = alone
         self._times_us = np.empty(0, np.int64)
 
     def unpassed(self, columns: Columns) -> npt.NDArray[np.bool_]:
@@ -150,7 +152,7 @@ def _near(cursor: psycopg.Cursor, asked: Columns, newest: Newest) -> npt.NDArray
     np.minimum.at(earliest, inverse, asked.time_us)
     np.maximum.at(latest, inverse, asked.time_us)
     now_us = time.time_ns() // 1000
-    is_recent = int(np.min(earliest)) > now_us - _DAY_US
+    is_recent = newest.alone and int(np.min(earliest)) > now_us - _DAY_US
     until_us = _END_US if is_recent else int(np.max(latest))
     ranges = np.repeat(_RANGE_BLANK, len(ids))
     ranges["series"], ranges["lo"] = ids, earliest - PG_EPOCH_US

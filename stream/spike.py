@@ -5,6 +5,7 @@ shelf), and alarms on what is far beyond both and comes back at once, or lies ou
 A jump that stays is a level: never a spike, however large.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -94,9 +95,9 @@ class SpikeFinder:
         """State for the recovery store: of all series, or of those in ``rows``."""
         return self._state.snapshot(rows)
 
-    def learn(self, snapshot: bytes) -> None:
+    def learn(self, snapshot: bytes, is_known: Callable[[int], bool] = lambda _: True) -> None:
         """Take in series that another finder's ``snapshot`` knows, but for those that this one has."""
-        self._state.learn(snapshot)
+        self._state.learn(snapshot, is_known)
 
     @classmethod
     def restore(cls, snapshot: bytes) -> "SpikeFinder":

@@ -70,11 +70,11 @@ class SpikeState:
         """All series, or those in ``rows``, for the recovery store."""
         return bytes(self._rows[: len(self)] if rows is None else self._rows[rows])
 
-    def learn(self, snapshot: bytes) -> None:
-        """Take in the series of a snapshot that are new here."""
+    def learn(self, snapshot: bytes, is_known: Callable[[int], bool] = lambda _: True) -> None:
+        """Take in the series of a snapshot that are new here, and that ``is_known`` does not leave out."""
         for known in np.frombuffer(snapshot, _ROW):
             series = int(known["series"])
-            if series not in self._row_of:
+            if series not in self._row_of and is_known(series):
                 row = self._add(series)
                 self._rows[row] = known
 

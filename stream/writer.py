@@ -11,7 +11,7 @@ import structlog
 from stream import queries
 from stream.epoch import COPY_HEADER, COPY_TRAILER, Epoch, Move, Part, build, dirty_ranges, pack
 from stream.facts import Columns, join_columns
-from stream.fence import Fence
+from stream.fence import ALL, Fence
 from stream.late_rows import write_late
 from stream.plain_rows import Newest, are_new, without_known
 from stream.rows import FenceLostError, copy_rows, write_facts
@@ -68,7 +68,7 @@ class Writer:
         self._doubtful: tuple[str, Epoch] | None = None
         self._ahead: _Ahead | None = None
         self._alone = False
-        self._newest = Newest()
+        self._newest = Newest(alone=fence.partition == ALL.name)
 
     def send(self, parts: list[Part]) -> None:
         """Write the readings of parts ahead of the rest of their epoch, so that the database works while we decode.

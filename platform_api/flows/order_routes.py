@@ -235,6 +235,7 @@ def _at(caller: Principal, location: str, sku: str) -> dict[str, object]:
         "sku": sku,
         "kind": None,
         "site": None,
+        "least": None,
         "until": datetime.now(UTC),
         "after_location": None,
         "after_sku": None,

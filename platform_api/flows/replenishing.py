@@ -83,7 +83,8 @@ def take_in_transfers(tx: Connection, now: datetime) -> int:
     with tx.transaction():
         for row in tx.execute(queries.BROUGHT).fetchall():
             if not row["units"]:
-                _set_state(tx, row, ProposalState.REJECTED, now)
+                # Nobody said no to the need, and the shelf is still low: another cycle may find another way.
+                _set_state(tx, row, ProposalState.EXPIRED, now)
             elif not _ask_refill(tx, row, row["units"], row["since"], now):
                 _set_state(tx, row, ProposalState.RECEIVED, now)
             settled += 1

@@ -248,7 +248,9 @@ def _legs_from_store(
             fate[warehouse] += came[line["line_no"]].restock
             fate[hold_of(warehouse)] += came[line["line_no"]].hold
             fate[LOSS] += came[line["line_no"]].write_off
-    balances = hold(tx, tenant_id, [(place, sku) for sku in fates for place in (store, warehouse, hold_of(warehouse))])
+    balances = hold(tx, tenant_id, [
+        (place, sku) for sku, fate in fates.items() for place in {store, *(to for to, units in fate.items() if units)}
+    ])  # fmt: skip
     lots = lots_at(tx, tenant_id, store, fates)
     legs: list[Leg] = []
     unbooked = 0

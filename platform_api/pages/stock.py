@@ -24,13 +24,15 @@ Row = Mapping[str, Any]
 def read_stock(tx: Connection, caller: Principal, place: str, kind: str, cursor: str | None) -> dict[str, Any]:
     """What /stock shows of a place and kind ('': of all). Raises InputError (422) for a text that is no cursor."""
     after = seen(LIST, tuple[str, str], cursor) or (None, None)
-    rows = _balances(tx, caller, place, kind if kind in PHYSICAL else "", after, SHOWN_MAX + 1)
+    filters = {"site": place or None, "kind": kind if kind in PHYSICAL else None}
+    rows = _balances(tx, caller, filters, after, SHOWN_MAX + 1)
     shown = [_balance(row) for row in rows[:SHOWN_MAX]]
     last = shown[-1] if len(rows) > SHOWN_MAX else None
-    held = _balances(tx, caller, "", ON_HOLD, (None, None), SHOWN_MAX)
+    on_hold = {"site": place or None, "kind": ON_HOLD, "least": 1}
+    held = _balances(tx, caller, on_hold, (None, None), SHOWN_MAX)
     return {
         "balances": shown,
-        "held": [_balance(row) for row in held if row["on_hand"] > 0],
+        "held": [_balance(row) for row in held],
         "places": tx.execute(queries.PLACES, caller.scope).fetchall(),
         "place": place,
         "kind": kind,
@@ -41,12 +43,12 @@ def read_stock(tx: Connection, caller: Principal, place: str, kind: str, cursor:
     }
 
 
-def _balances(  # a page of a filtered list
-    tx: Connection, caller: Principal, place: str, kind: str, after: tuple[str | None, str | None], limit: int
+def _balances(
+    tx: Connection, caller: Principal, filters: Mapping[str, object], after: tuple[str | None, str | None], limit: int
 ) -> list[Row]:
-    filters = {"location": None, "site": place or None, "sku": None, "kind": kind or None, "until": None}
+    every = {"location": None, "site": None, "sku": None, "kind": None, "least": None, "until": None}
     page = {"after_location": after[0], "after_sku": after[1], "limit": limit}
-    return list(tx.execute(stock.BALANCES, {**caller.scope, **filters, **page}).fetchall())
+    return list(tx.execute(stock.BALANCES, {**caller.scope, **every, **filters, **page}).fetchall())
 
 
 def _balance(row: Row) -> dict[str, Any]:

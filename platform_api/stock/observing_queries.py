@@ -73,10 +73,9 @@ WITH shelf AS (
 ), observed AS (
     SELECT c.tenant_id, c.site_id, c.sku, c.as_of, sum(c.on_shelf)::int AS units
     FROM counted c
-    WHERE (SELECT count(*) FROM slot t WHERE t.tenant_id = c.tenant_id AND t.site_id = c.site_id AND t.sku = c.sku)
-        = (SELECT count(*) FROM counted x WHERE x.tenant_id = c.tenant_id AND x.site_id = c.site_id AND x.sku = c.sku
-                                            AND x.on_shelf IS NOT NULL)
     GROUP BY 1, 2, 3, 4
+    HAVING count(c.on_shelf) = (SELECT count(*) FROM slot t
+                                WHERE t.tenant_id = c.tenant_id AND t.site_id = c.site_id AND t.sku = c.sku)
 )
 SELECT o.tenant_id, o.site_id, o.sku, o.as_of, o.units AS observed,
        coalesce((SELECT sum(e.units) FROM stock_entry e

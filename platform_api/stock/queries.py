@@ -31,6 +31,7 @@ WHERE b.tenant_id = %(tenant_id)s AND {SEEN}
   AND (%(sku)s::text IS NULL OR b.sku = %(sku)s)
   AND (%(kind)s::text IS NULL OR l.kind = %(kind)s)
   AND (%(site)s::text IS NULL OR l.site_id = %(site)s)
+  AND (%(least)s::int IS NULL OR b.on_hand >= %(least)s)
   AND (%(after_location)s::text IS NULL OR (b.location_id, b.sku) > (%(after_location)s, %(after_sku)s))
 ORDER BY b.location_id, b.sku
 LIMIT %(limit)s

@@ -64,9 +64,24 @@ def promisable(tx: Connection, tenant_id: str, location: str, skus: Iterable[str
     """
     names = list(skus)
     balances = hold(tx, tenant_id, ((location, sku) for sku in names))
-    place = {"tenant_id": tenant_id, "location": location, "skus": names}
-    expired = {row["sku"]: row["units"] for row in tx.execute(queries.EXPIRED_UNITS, place)}
+    expired = _expired(tx, tenant_id, location, names)
     return {sku: max(0, balances[location, sku].free - expired[sku]) for sku in names}
+
+
+def fresh(tx: Connection, tenant_id: str, location: str, skus: Iterable[str]) -> dict[str, int]:
+    """Units by SKU that have not expired, whoever they are promised to; the places are locked then.
+
+    Raises UnknownPlaceError.
+    """
+    names = list(skus)
+    balances = hold(tx, tenant_id, ((location, sku) for sku in names))
+    expired = _expired(tx, tenant_id, location, names)
+    return {sku: max(0, balances[location, sku].on_hand - expired[sku]) for sku in names}
+
+
+def _expired(tx: Connection, tenant_id: str, location: str, skus: list[str]) -> dict[str, int]:
+    place = {"tenant_id": tenant_id, "location": location, "skus": skus}
+    return {row["sku"]: row["units"] for row in tx.execute(queries.EXPIRED_UNITS, place)}
 
 
 def held_for(tx: Connection, tenant_id: str, reference: str, location: str | None = None) -> list[Reservation]:

@@ -54,6 +54,7 @@ def list_stock(
             "sku": sku,
             "kind": kind,
             "site": None,
+            "least": None,
             "until": until,
             "after_location": last[0],
             "after_sku": last[1],

@@ -68,14 +68,18 @@ def state_of(lines: Iterable[Progress]) -> TransferState:
 
 
 def units_to_send(
-    lines: Mapping[str, Progress], free: Mapping[str, int], asked: Mapping[str, int] | None
+    lines: Mapping[str, Progress], free: Mapping[str, int], fresh: Mapping[str, int], asked: Mapping[str, int] | None
 ) -> dict[str, int]:
-    """Units by SKU that leave now: as asked, or all that waits and is held, or free at the place.
+    """Units by SKU that leave now: as asked, or all that waits and is held, or free at the place, and not expired.
 
-    Raises ValueError for more than waits, and when nothing would leave.
+    ``free`` units are promised to nobody, ``fresh`` ones have not expired, whoever they are promised to. Raises
+    ValueError for more than waits, and when nothing would leave.
     """
     if asked is None:
-        units = {sku: min(line.waiting, line.held + max(0, free.get(sku, 0))) for sku, line in lines.items()}
+        units = {
+            sku: min(line.waiting, line.held + max(0, free.get(sku, 0)), max(0, fresh.get(sku, 0)))
+            for sku, line in lines.items()
+        }
     else:
         units = dict(asked)
         for sku, count in units.items():

@@ -83,8 +83,10 @@ def send(tx: Connection, hand: Hand, row: Row, asked: Mapping[str, int] | None) 
     lines = _lines(row)
     # Both sides at once and in order: others hold them both too.
     hold(tx, hand.tenant_id, [(place, sku) for sku in lines for place in (row["origin"], TRANSIT)])
+    free = reserving.promisable(tx, hand.tenant_id, row["origin"], lines)
+    fresh = reserving.fresh(tx, hand.tenant_id, row["origin"], lines)
     with _refused():
-        units = units_to_send(lines, reserving.promisable(tx, hand.tenant_id, row["origin"], lines), asked)
+        units = units_to_send(lines, free, fresh, asked)
     used = {sku: min(count, lines[sku].held) for sku, count in units.items() if lines[sku].held}
     if used:
         reserving.consume(tx, hand.tenant_id, _reference(row), row["origin"], used)

@@ -17,7 +17,17 @@ from platform_api.kit.destinations import PUBLIC, Answer, DestinationError, Reac
 from platform_api.kit.money import MoneyText
 from platform_api.kit.signatures import signed_headers
 from platform_api.webhooks import queries
-from platform_api.webhooks.rules import DEAD_AFTER, EVENT_LIFE, MEDIA_TYPE, TYPE_PREFIX, Fate, fate_of, rest_of, wait_of
+from platform_api.webhooks.rules import (
+    DEAD_AFTER,
+    EVENT_LIFE,
+    LAST_ATTEMPT_WAITS,
+    MEDIA_TYPE,
+    TYPE_PREFIX,
+    Fate,
+    fate_of,
+    rest_of,
+    wait_of,
+)
 
 TIMEOUT_S: Final = 10.0
 ENDPOINT_MAX: Final = 4
@@ -186,6 +196,8 @@ def _settle(tx: Connection, tried: Tried, now: datetime, sending: Sending) -> No
     tx.execute(queries.NOTE_FAILING, {**place, "now": now, "rests_until": now + rest})
     if fate is Fate.GONE:
         tx.execute(queries.DISABLE, {**place, "reason": "the endpoint answered 410 Gone", "failing_before": None})
-    elif fate is Fate.FAILED:
-        days = f"took nothing for {DEAD_AFTER.days} days; last: {tried.error}"
-        tx.execute(queries.DISABLE, {**place, "reason": days, "failing_before": now - DEAD_AFTER})
+        return
+    # Where much waits each delivery is tried so seldom that none would use up its attempts.
+    patience = DEAD_AFTER if fate is Fate.FAILED else DEAD_AFTER + LAST_ATTEMPT_WAITS
+    days = f"took nothing for {DEAD_AFTER.days} days; last: {tried.error}"
+    tx.execute(queries.DISABLE, {**place, "reason": days, "failing_before": now - patience})

@@ -36,6 +36,8 @@ REST_S: Final = (5.0, 300.0)
 """An endpoint that fails is left alone for a quarter of the time that it has failed for: these at least and at most."""
 DEAD_AFTER: Final = timedelta(days=3)
 """An endpoint that took nothing for so long is disabled when it has missed all attempts of an event."""
+LAST_ATTEMPT_WAITS: Final = timedelta(hours=20)
+"""One that took nothing for so much longer is disabled all the same: with jitter the last attempt is after 91 hours."""
 ROTATION: Final = timedelta(hours=24)
 """For so long the former secret signs as well."""
 EVENT_LIFE: Final = timedelta(days=30)

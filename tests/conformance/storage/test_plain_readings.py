@@ -64,7 +64,7 @@ def test_what_is_stored_or_stands_twice_is_left_out_and_nothing_else(store: Stor
         connection.commit()
         copy_rows(cursor, queries.READING_COPY, part(stored).columns)
         connection.commit()
-        kept = without_known(cursor, [part(first), part(untimed, once=False), part(second)], Newest())
+        kept = without_known(cursor, [part(first), part(untimed, once=False), part(second)], Newest(alone=True))
         connection.rollback()
     known = set(stored)
     expected: list[list[Row]] = []

@@ -18,6 +18,7 @@ from deploy.local.deadline import wait_until
 from platform_api.kit.destinations import Reach
 from platform_api.kit.signatures import is_signed
 from platform_api.webhooks.delivering import ENDPOINT_MAX, TENANT_FAILING_MAX, TENANT_MAX, Sending, deliver, forget
+from platform_api.webhooks.rules import RETRY_S
 from tests.integration.api.conftest import bearer
 from tests.integration.api.world import World, add_anomaly
 from tests.services.receiver import DRIP, HANG, Receiver, receive
@@ -195,15 +196,32 @@ def test_an_endpoint_that_misses_every_attempt_for_days_is_disabled(
 ) -> None:
     hook = subscribe(hq, receiver)
     tell(owner)
-    for attempt in range(10):
+    after = timedelta()
+    for wait_s in (0, *RETRY_S):
+        # With the rest of the endpoint on top.
+        after += timedelta(seconds=wait_s, minutes=6)
         receiver.answers.append(503)
-        assert send(owner, attempt * LATER) == 1
-    assert send(owner, 10 * LATER) == 0
+        assert send(owner, after, chance=lambda: 0.5) == 1
+    assert send(owner, 2 * after) == 0
     (delivery,) = deliveries(hq, hook)
     assert (delivery["state"], delivery["attempts"]) == ("failed", 10)
     shown = hq.get(f"/v1/webhooks/{hook['id']}").json()
     assert shown["enabled"] is False
     assert "took nothing for 3 days" in shown["disabled_reason"]
+
+
+def test_an_endpoint_for_which_much_waits_is_disabled_although_no_delivery_used_its_attempts(
+    hq: TestClient, receiver: Receiver, owner: psycopg.Connection[DictRow]
+) -> None:
+    hook = subscribe(hq, receiver)
+    for days in range(6):
+        tell(owner)
+        receiver.answers += [503] * 9
+        send(owner, timedelta(days=days))
+    shown = hq.get(f"/v1/webhooks/{hook['id']}").json()
+    assert shown["enabled"] is False
+    assert "took nothing for 3 days" in shown["disabled_reason"]
+    assert {one["state"] for one in deliveries(hq, hook)} == {"pending"}
 
 
 def test_what_waited_for_a_disabled_subscription_is_sent_when_it_is_enabled_again(

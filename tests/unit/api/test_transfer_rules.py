@@ -4,6 +4,8 @@ from hypothesis import strategies as st
 
 from platform_api.stock.transfer_rules import Progress, TransferState, state_of, units_to_receive, units_to_send
 
+ENOUGH = {"tea": 99, "cola": 99}
+
 
 @pytest.mark.parametrize(
     ("lines", "state"),
@@ -22,14 +24,14 @@ def test_the_state_of_a_transfer_follows_from_its_lines(lines: list[Progress], s
 
 def test_what_is_there_leaves_unless_somebody_says_how_much() -> None:
     lines = {"tea": Progress(10, sent=4), "cola": Progress(5)}
-    assert units_to_send(lines, {"tea": 3, "cola": -2}, None) == {"tea": 3}
-    assert units_to_send(lines, {"tea": 3}, {"tea": 6, "cola": 0}) == {"tea": 6}
+    assert units_to_send(lines, {"tea": 3, "cola": -2}, ENOUGH, None) == {"tea": 3}
+    assert units_to_send(lines, {"tea": 3}, ENOUGH, {"tea": 6, "cola": 0}) == {"tea": 6}
     with pytest.raises(ValueError, match="6 units of tea wait to be sent, not 7"):
-        units_to_send(lines, {}, {"tea": 7})
+        units_to_send(lines, {}, ENOUGH, {"tea": 7})
     with pytest.raises(ValueError, match="0 units of milk wait"):
-        units_to_send(lines, {}, {"milk": 1})
+        units_to_send(lines, {}, ENOUGH, {"milk": 1})
     with pytest.raises(ValueError, match="nothing that waits"):
-        units_to_send(lines, {}, None)
+        units_to_send(lines, {}, ENOUGH, None)
 
 
 def test_all_that_is_on_its_way_has_come_unless_somebody_says_otherwise() -> None:
@@ -51,7 +53,7 @@ def test_whatever_the_parts_every_unit_has_one_fate(units: int, data: st.DataObj
     while state_of([line]) not in {TransferState.RECEIVED, TransferState.CANCELLED}:
         if line.waiting and data.draw(st.booleans()):
             count = data.draw(st.integers(1, line.waiting))
-            sent = units_to_send({"x": line}, {"x": count}, None)["x"]
+            sent = units_to_send({"x": line}, {"x": count}, {"x": count}, None)["x"]
             line = Progress(units, line.sent + sent, line.received, line.missing, line.given_up)
         elif line.on_the_way:
             lost = data.draw(st.integers(0, line.on_the_way))
@@ -64,6 +66,14 @@ def test_whatever_the_parts_every_unit_has_one_fate(units: int, data: st.DataObj
 
 def test_what_is_held_leaves_beside_what_is_free() -> None:
     lines = {"tea": Progress(30, held=12)}
-    assert units_to_send(lines, {"tea": 5}, None) == {"tea": 17}
-    assert units_to_send(lines, {"tea": 50}, None) == {"tea": 30}
+    assert units_to_send(lines, {"tea": 5}, ENOUGH, None) == {"tea": 17}
+    assert units_to_send(lines, {"tea": 50}, ENOUGH, None) == {"tea": 30}
     assert (lines["tea"].waiting, lines["tea"].unheld) == (30, 18)
+
+
+def test_what_has_expired_stays_and_the_rest_of_a_transfer_goes() -> None:
+    lines = {"milk": Progress(10, held=10), "tea": Progress(5, held=5)}
+    assert units_to_send(lines, {}, {"milk": 0, "tea": 80}, None) == {"tea": 5}
+    assert units_to_send(lines, {}, {"milk": 4, "tea": 80}, None) == {"milk": 4, "tea": 5}
+    with pytest.raises(ValueError, match="nothing that waits"):
+        units_to_send({"milk": lines["milk"]}, {}, {"milk": 0}, None)

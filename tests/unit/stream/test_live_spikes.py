@@ -22,7 +22,8 @@ class Names:
     snapshot = Snapshot()
 
     def name_of(self, series_id: int) -> tuple[str, str, str]:
-        return ("acme", "beta")[series_id], GATEWAYS[series_id], "b1.weight_g"
+        tenant, gateway = dict(enumerate(zip(("acme", "beta"), GATEWAYS, strict=True)))[series_id]
+        return tenant, gateway, "b1.weight_g"
 
 
 def readings(series: int, values: list[float], start_s: int = 0) -> Columns:
@@ -106,6 +107,27 @@ def test_what_another_release_has_kept_is_left_out() -> None:
     spikes = search(pickle.dumps(([0], {"values": [[4_000.0]]})), None)
     assert spikes.take(BUCKETS[0], readings(0, usual(100)), NOW) == ()
     assert spiky(spikes, 0, NOW + timedelta(minutes=1)) == ["g1"]
+
+
+def test_series_that_a_restored_database_has_forgotten_are_left_out() -> None:
+    class More(Names):
+        def name_of(self, series_id: int) -> tuple[str, str, str]:
+            return ("acme", GATEWAYS[0], "b9.weight_g") if series_id == 9 else super().name_of(series_id)
+
+    before = LiveSpikes(More())
+    before.join(BUCKETS[0], None, lambda _: False)
+    for series, seconds in ((0, 0), (9, 0), (9, 100), (0, 100)):
+        before.take(BUCKETS[0], readings(series, usual(100), seconds), NOW)
+    spikes = search(before.snapshot(BUCKETS[0]), None)
+    assert spikes.take(BUCKETS[0], no_columns(), NOW + 9 * GATHER) == ()
+    again = search(spikes.snapshot(BUCKETS[0]), None)
+    assert [row.gateway for row in again.take(BUCKETS[0], readings(0, [90_000.0, 4_001.0], 300), NOW)] == ["g1"]
+
+
+def test_a_clock_that_is_set_back_does_not_let_readings_wait() -> None:
+    spikes = search()
+    spikes.take(BUCKETS[0], readings(0, usual(100)), NOW)
+    assert spiky(spikes, 0, NOW - timedelta(hours=1)) == ["g1"]
 
 
 def test_what_something_else_explains_is_no_anomaly() -> None:
