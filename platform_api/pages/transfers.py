@@ -24,7 +24,8 @@ def read_transfers(tx: Connection, caller: Principal, cursor: str | None) -> dic
     """A page of what /transfers shows. Raises InputError (422) for a text that is no cursor."""
     (after,) = seen(LIST, tuple[UUID], cursor) or (None,)
     values = {"states": None, "after": after, "limit": SHOWN_MAX + 1}
-    rows = tx.execute(transfers.TRANSFERS, {**caller.scope, **values}).fetchall()
+    query = transfers.TRANSFERS if caller.sites is None else transfers.TRANSFERS_OF_PART
+    rows = tx.execute(query, {**caller.scope, **values}).fetchall()
     found = [shown(row) for row in rows[:SHOWN_MAX]]
     ids = [place for one in found for place in (one.from_, one.to)]
     return {

@@ -14,9 +14,26 @@ WHERE r.tenant_id = %(tenant_id)s
         AND l.site_id = ANY(%(sites)s)))
 """
 
-TRANSFERS = f"""{_TRANSFER}
+_NEWEST = """
   AND (%(states)s::text[] IS NULL OR r.state = ANY(%(states)s))
   AND (%(after)s::uuid IS NULL OR r.transfer_id < %(after)s)
+ORDER BY r.transfer_id DESC
+LIMIT %(limit)s
+"""
+
+TRANSFERS = f"{_TRANSFER}{_NEWEST}"
+
+# Of who sees some places: the newest of each of these, and of them the newest.
+TRANSFERS_OF_PART = f"""{_TRANSFER}
+  AND r.transfer_id IN (
+      SELECT n.transfer_id FROM location l CROSS JOIN LATERAL (
+          (SELECT r.transfer_id FROM transfer_request r
+           WHERE r.tenant_id = %(tenant_id)s AND r.origin = l.location_id {_NEWEST})
+          UNION ALL
+          (SELECT r.transfer_id FROM transfer_request r
+           WHERE r.tenant_id = %(tenant_id)s AND r.destination = l.location_id {_NEWEST})
+      ) n
+      WHERE l.tenant_id = %(tenant_id)s AND l.site_id = ANY(%(sites)s))
 ORDER BY r.transfer_id DESC
 LIMIT %(limit)s
 """

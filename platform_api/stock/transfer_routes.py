@@ -39,7 +39,8 @@ def list_transfers(caller: Caller, tx: Tx, page: Paging, states: States = None) 
     """Transfers from and to places that the caller sees, the newest first."""
     (after,) = page.after("transfer-requests", tuple[UUID]) or (None,)
     values = {"states": states or None, "after": after, "limit": page.limit + 1}
-    rows = tx.execute(queries.TRANSFERS, {**caller.scope, **values}).fetchall()
+    query = queries.TRANSFERS if caller.sites is None else queries.TRANSFERS_OF_PART
+    rows = tx.execute(query, {**caller.scope, **values}).fetchall()
     return page.listing("transfer-requests", rows, key=lambda row: (row["transfer_id"],), item=shown)
 
 

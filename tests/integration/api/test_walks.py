@@ -8,6 +8,7 @@ import psycopg
 from platform_api.logistics.queries import SHIPMENTS
 from platform_api.replenishment.flow_queries import LAST_ORDERED
 from platform_api.stock.queries import MOVES, MOVES_OF_PART
+from platform_api.stock.transfer_queries import TRANSFERS_OF_PART
 from tests.integration.api.world import World
 
 PAGES_MAX: Final = 120
@@ -29,7 +30,9 @@ OTHERS: Final = (
     """INSERT INTO shipment (tenant_id, shipment_id, order_id, org_id, ship_from, ship_to, carrier_id, tracking_no,
                              state)
        SELECT 'acme', id, id, 'west', '.supplier', 'west-1', 'van', id::text, 'delivered' FROM n""",
-    "VACUUM ANALYZE stock_entry, stock_move, proposal, proposal_flow, shipment",
+    """INSERT INTO transfer_request (tenant_id, transfer_id, origin, destination, state)
+       SELECT 'acme', id, '.supplier', 'west-1', 'received' FROM n""",
+    "VACUUM ANALYZE stock_entry, stock_move, proposal, proposal_flow, shipment, transfer_request",
 )
 
 
@@ -56,6 +59,9 @@ def test_nobody_reads_past_what_belongs_to_others(world: World) -> None:
             ),
             "shipments": pages(connection, SHIPMENTS, {**here, "orgs": ["east"], "order_id": None, "after": None}),
             "moves": pages(connection, MOVES_OF_PART, {**here, **moves, "sites": ["east-1"]}),
+            "transfers": pages(
+                connection, TRANSFERS_OF_PART, {**here, "sites": ["east-1"], "states": None, "after": None}
+            ),
             "moves of a time": pages(
                 connection,
                 MOVES,
