@@ -99,23 +99,29 @@ async function offer(select) {
 for (const place of document.querySelectorAll("[data-offers]")) {
   const rows = document.getElementById(place.dataset.offers);
   const expiredToo = "expiredToo" in place.dataset;
-  place.addEventListener("change", () => offerStock(place.value, rows, expiredToo).catch(tell));
+  const offer = () => offerStock(place, rows, expiredToo).catch(tell);
+  place.addEventListener("change", offer);
+  // Somebody was quicker than this script, or came back to a form that the browser had kept.
+  if (place.value) offer();
 }
 
 /** Fill the lists of a form with what is free at a place, all pages of it; what has expired only where it may go. */
 async function offerStock(place, rows, expiredToo) {
+  const chosen = place.value;
   const options = [new Option("–", "")];
   let next = "";
   do {
-    const query = new URLSearchParams({ location: place, limit: CATALOGUE_PAGE });
+    const query = new URLSearchParams({ location: chosen, limit: CATALOGUE_PAGE });
     if (next) query.set("cursor", next);
-    const page = place ? await request("GET", `/v1/stock?${query}`) : { items: [] };
+    const page = chosen ? await request("GET", `/v1/stock?${query}`) : { items: [] };
     for (const item of page.items) {
       const free = item.on_hand - item.reserved - (expiredToo ? 0 : item.expired);
       if (free > 0) options.push(new Option(`${nameOf(item)} · ${free}`, item.sku));
     }
     next = page.next;
   } while (next);
+  // Another place was chosen meanwhile, and its own answer counts.
+  if (place.value !== chosen) return;
   for (const select of rows.querySelectorAll("select")) {
     select.replaceChildren(...options.map((option) => option.cloneNode(true)));
   }
