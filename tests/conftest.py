@@ -3,13 +3,14 @@
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from deploy.local.broker import BrokerKind, find_mosquitto, find_nats
 from tests.services.brokers import BrokerHandle, run_broker
-from tests.services.databases import Server, clone, migrate_template, run_server
+from tests.services.databases import Server, clone, prepare_cluster, run_server
 
 # Nothing disciplines the clock of a machine that runs tests, and agents are right to say so (edge_agent/clock.py).
 os.environ.setdefault("SHELFPULSE_CLOCK", "trusted")
@@ -30,11 +31,30 @@ def _own_log_handlers() -> Iterator[None]:
         root.removeHandler(handler)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that may take longest begin first: at the end one would keep all other workers waiting for it."""
+    items.sort(key=_may_take_s, reverse=True)
+
+
+def _may_take_s(item: pytest.Item) -> float:
+    timeout = item.get_closest_marker("timeout")
+    return 0.0 if timeout is None else float(timeout.args[0])
+
+
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Server]:
+def postgres_cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with the migrated template, for servers to begin with; one for all workers of pytest-xdist."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cluster"
+    prepare_cluster(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server(postgres_cluster: Path) -> Iterator[Server]:
     """One server for each worker of pytest-xdist, with the migrated template database."""
-    with run_server() as server:
-        migrate_template(server)
+    with run_server(postgres_cluster) as server:
         yield server
 
 
@@ -46,10 +66,9 @@ def database(postgres_server: Server) -> Iterator[str]:
 
 
 @pytest.fixture
-def own_postgres_server() -> Iterator[Server]:
+def own_postgres_server(postgres_cluster: Path) -> Iterator[Server]:
     """A server with the template that the test may kill: no other test uses it."""
-    with run_server() as server:
-        migrate_template(server)
+    with run_server(postgres_cluster) as server:
         yield server
 
 

@@ -69,7 +69,13 @@ SETTINGS: Final[dict[str, str]] = {
     "tcp_keepalives_count": "3",
 }
 
-_NOT_DURABLE: Final[dict[str, str]] = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+_NOT_DURABLE: Final[dict[str, str]] = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "64MB",
+    # Several servers at once, in memory.
+    "max_wal_size": "256MB",
+}
 """For tests, which kill processes and never the machine: what a process wrote survives that without fsync."""
 
 

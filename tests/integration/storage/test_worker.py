@@ -20,7 +20,7 @@ from stream.storage import Connection, Tier
 from tests.services.databases import TEMPLATE, Server
 from tests.services.workers import worker
 
-START_S = 30.0
+START_S = 90.0
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
