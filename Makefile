@@ -29,12 +29,13 @@ demo: $(VENV)/.runs
 
 # Tests start hundreds of processes, which shall find our modules compiled.
 test: export PYTHONDONTWRITEBYTECODE :=
-# Each worker begins with whole modules, whose fixtures are then made once, and takes from the other at the end.
-test: PARALLEL := -n 2 --dist worksteal
+# Each worker begins with whole modules, whose fixtures are then made once, and takes from the others at the end. Many
+# tests wait for what processes do: four workers keep two cores busy.
+test: PARALLEL := -n 4 --dist worksteal
 test: system check
 	$(BIN)/pytest $(PARALLEL) tests/unit tests/conformance tests/integration $(PYTEST)
 	$(BIN)/pytest $(PARALLEL) tests/system $(PYTEST)
-	$(BIN)/pytest tests/browser $(PYTEST)
+	$(BIN)/pytest -n 2 --dist loadfile tests/browser $(PYTEST)
 
 check: $(VENV)/.develops
 	$(BIN)/ruff check $(CODE)

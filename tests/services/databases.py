@@ -77,7 +77,8 @@ def run_server(cluster: Path | None = None) -> Iterator[Server]:
         yield server
     finally:
         for child in server.children:
-            child.kill()
+            # Killed, it would leave its segments in shared memory for ever.
+            child.stop()
         shutil.rmtree(home)
 
 

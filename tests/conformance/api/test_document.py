@@ -16,7 +16,7 @@ from tests.integration.api.serving import serve
 from tests.services.databases import Server, clone
 
 HERE = Path(__file__).parent
-PHASES = {"examples,coverage": 75, "fuzzing": 30, "stateful": 30}
+PHASES = {"examples,coverage": 120, "fuzzing": 45, "stateful": 45}
 """What Schemathesis does, and the seconds for which it may: a slow machine asks less in them, and no longer."""
 GRACE_S = 300
 

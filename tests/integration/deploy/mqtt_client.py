@@ -51,9 +51,10 @@ class Client:
         assert done.wait(10)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
-        """Publish at QoS 1; whether the broker took it within a second."""
+        """Publish at QoS 1; whether the broker took it, which may also hang up."""
         message = self._client.publish(topic, payload, qos=1, retain=retain)
-        return wait_until(message.is_published, 1)
+        wait_until(lambda: message.is_published() or self._gone.is_set(), 10)
+        return message.is_published()
 
     @property
     def is_connected(self) -> bool:
