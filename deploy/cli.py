@@ -83,6 +83,7 @@ MOUNTS: Final = (
     Mount("demo", "deploy.demo.channel.main", "Data for the demo: channel.", "all"),
     Mount("detect", "deploy.detect.main", "Anomalies of a CSV file or of a recorded site.", "all"),
     Mount("evaluate", "deploy.detect.evaluate", "Judge the detectors on simulated sites whose truth is known.", "all"),
+    Mount("chaos", "deploy.chaos.main", "Break a local stack on purpose, and prove that nothing was lost.", "all"),
     Mount("bench", "deploy.bench.main", "Measure with ratios in one run.", "all"),
 )
 
@@ -210,6 +211,12 @@ def events(*, limit: LimitOption = 100, json_: JsonOption = False, state: StateO
 def proposals(*, limit: LimitOption = 100, json_: JsonOption = False, state: StateOption = None) -> None:
     """Replenishment that the platform suggests."""
     _show("proposals", limit, state, as_json=json_)
+
+
+@app.command()
+def orders(*, limit: LimitOption = 100, json_: JsonOption = False, state: StateOption = None) -> None:
+    """Orders of dealers and stores."""
+    _show("orders", limit, state, as_json=json_)
 
 
 @app.command()

@@ -339,6 +339,7 @@ class Agent:
     def _drain(self) -> bool:
         """Wait until everything is committed, ``drain_s`` at most; True when it is."""
         deadline_s = time.monotonic() + self.base.drain_s
+        self.sender.hurry()
         while time.monotonic() < deadline_s and self._stops_asked < 2:  # noqa: PLR2004 - the second one is impatient
             self._round_s = time.monotonic()
             if self.writer.is_idle and all(m.committed == m.last for m in self.outbox.marks().values()):

@@ -31,11 +31,24 @@ HISTORY_S: Final = 20.0
 
 
 class Demo:
-    """The demo on one stack. ``say`` tells people the story."""
+    """The demo on one stack. ``say`` tells people the story.
 
-    def __init__(self, stack: Stack, say: Callable[[str], None]) -> None:
+    ``has_story`` False: shelves and gateways alone. ``gateway_url`` leads a user with its secret to the broker, where
+    not the stack's own address does.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        say: Callable[[str], None],
+        *,
+        has_story: bool = True,
+        gateway_url: Callable[[str, str], str] | None = None,
+    ) -> None:
         self._stack = stack
         self._say = say
+        self._has_story = has_story
+        self._gateway_url = gateway_url or stack.broker.gateway_url
         self._lines = list(LINES)
         self._broker_due = stack.broker.spec() is not None
         self._started_at: float | None = None
@@ -90,9 +103,7 @@ class Demo:
         slots = self._stack.state.demo / "slots.csv"
         outbox.file.parent.mkdir(exist_ok=True)
         config.write_text(files.edge_toml(store, self._ports[store.gateway], slots, outbox.file))
-        url = self._stack.broker.gateway_url(
-            username(market.TENANT, store.gateway), self._secrets.get(store.gateway, "none")
-        )
+        url = self._gateway_url(username(market.TENANT, store.gateway), self._secrets.get(store.gateway, "none"))
         self._stack.start_process(
             edge_name(store),
             *("edge", "run", "--config", str(config)),
@@ -102,6 +113,11 @@ class Demo:
         )
         self._started.append(edge_name(store))
         self._next_at_s = time.monotonic() + GATEWAY_EVERY_S
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every gateway has been started."""
+        return not self._waiting
 
     def outboxes(self) -> list[Outbox]:
         """The files in which the gateways keep what is not committed, in the order of the stores."""
@@ -114,7 +130,10 @@ class Demo:
             return
         if self._waiting and time.monotonic() >= self._next_at_s:
             self._start_next_gateway()
-        at_s = time.monotonic() - self._started_at
+        if self._has_story:
+            self._tell(time.monotonic() - self._started_at)
+
+    def _tell(self, at_s: float) -> None:
         if self._history is None and at_s >= HISTORY_S:
             self._say("bringing in a quarter of the channel's orders, deliveries and payments")
             self._history = self._stack.start_once("channel", "demo", "channel")

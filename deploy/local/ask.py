@@ -27,9 +27,12 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "anomalies": ("detected", "kind", "site", "place", "severity", "state"),
     "events": ("time", "site", "slot", "sku", "kind", "units", "on_shelf"),
     "proposals": ("created", "site", "sku", "units", "state"),
+    "orders": ("created", "number", "org", "ship_to", "state", "total"),
     "forecasts": ("day", "site", "sku", "method", "mean", "q50", "q80", "q95"),
     "forecast-accuracy": ("site", "sku", "method", "chosen", "days", "rmsse", "bias", "pinball"),
 }
+TAILED: Final = ("anomalies", "events", "proposals", "forecasts", "forecast-accuracy")
+"""What ``tail`` follows: lists that can be asked for one site."""
 _PLACES: Final = ("series", "slot", "device", "gateway")
 
 
@@ -94,7 +97,7 @@ class _Printed:
     def __init__(self, site: str | None, *, as_json: bool) -> None:
         self._site = site
         self._as_json = as_json
-        self._seen = {what: deque[str](maxlen=SEEN_MAX) for what in COLUMNS}
+        self._seen = {what: deque[str](maxlen=SEEN_MAX) for what in TAILED}
 
     def skip(self, client: httpx.Client) -> None:
         """What is there already is no news."""
@@ -159,4 +162,6 @@ def _cell(item: Mapping[str, Any], column: str) -> Any:
     if column == "place":
         return next((item[name] for name in _PLACES if name in item), "")
     value = item[column]
+    if isinstance(value, dict):
+        return f"{value['amount']} {value['currency']}"
     return "" if value is None else value

@@ -176,14 +176,14 @@ class Stack:
             )
         )
 
-    def start_once(self, name: str, *command: str) -> Child:
+    def start_once(self, name: str, *command: str, extra: Mapping[str, str] = MappingProxyType({})) -> Child:
         """Start one of our own commands that ends by itself; whoever starts it stops it."""
         return Child(
             ProcessSpec(
                 name=name,
                 argv=(sys.executable, "-m", "deploy.cli", *command),
                 log=self.state.logs / f"{name}.log",
-                env=self._environment(0, device=False),
+                env={**self._environment(0, device=False), **extra},
             )
         )
 

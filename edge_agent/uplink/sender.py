@@ -44,6 +44,8 @@ UNSTEADY_ATTEMPT_MAX: Final = 3
 PACKET_MIN_BYTES: Final = presence.PRESENCE_MAX_BYTES + 256
 """A broker must take at least our presence, with its topic."""
 
+HURRY_S: Final = 1.0
+
 log = structlog.get_logger()
 
 
@@ -74,6 +76,8 @@ class Sender:
         self._approach = Approach()
         self._waker = Waker()
         self._stopping = threading.Event()
+        self._roused = threading.Event()
+        """Somebody stops us or waits for us: no long pause before the next connection."""
         self._thread = thread_in_context(self._run, "sender")
         self._alarms: dict[Alarm, str] = {}
         self.is_connected = False
@@ -96,9 +100,14 @@ class Sender:
         """Look again: frames were written."""
         self._waker.wake()
 
+    def hurry(self) -> None:
+        """Somebody waits for what is outstanding: connect now, and from now on after ``HURRY_S`` at most."""
+        self._roused.set()
+
     def stop(self) -> None:
         """Say good-bye to the broker and end; takes at most ``CONNECT_TIMEOUT_S`` when it is just connecting."""
         self._stopping.set()
+        self._roused.set()
         self.wake()
         self._thread.join()
         self._waker.close()
@@ -117,12 +126,18 @@ class Sender:
                     attempt = 0 if is_steady else min(attempt, UNSTEADY_ATTEMPT_MAX)
                 self.counts.failures += 1
                 delay = slow_delay_s if reaction is Reaction.RETRY_SLOWLY else reconnect_delay_s
-                self._stopping.wait(delay(attempt, self._gateway.jitter()))
+                self._pause(delay(attempt, self._gateway.jitter()))
                 attempt += 1
         except Exception as error:  # outermost loop of the thread
             self.error = error
             log.exception("sender_died")
             raise
+
+    def _pause(self, seconds: float) -> None:
+        if self._roused.is_set():
+            self._stopping.wait(min(seconds, HURRY_S))
+        else:
+            self._roused.wait(seconds)
 
     def _use_connection(self) -> Reaction:
         """Connect, and send until the connection is over; how soon to try again."""

@@ -135,5 +135,6 @@ def test_the_demo_can_be_asked_and_followed_from_the_command_line(tmp_path: Path
         assert sales.stdout.startswith("[{")
         assert stack.command("anomalies").returncode == 0
         assert stack.command("proposals").returncode == 0
+        assert stack.command("orders").returncode == 0
         assert "demo" in stack.command("config").stdout
         assert not any(login.password in stack.log(name) for login in stack.info.logins for name in ("up", "api"))

@@ -65,6 +65,19 @@ def test_a_half_open_connection_is_noticed_within_two_keepalives(
         assert platform.values() == [float(seq) for seq in range(1, 521)]
 
 
+def test_a_sender_that_somebody_waits_for_does_not_sit_out_its_pause(broker: BrokerHandle) -> None:
+    store = MemoryStore(EP)
+    put(store, 1, 20)
+    with behind_proxy(broker) as (proxy, address, _platform):
+        proxy.refusing = True
+        # A number that is none: a pause of a quarter of an hour at once.
+        with sending(store, address, jitter=lambda: 1_000.0) as sender:
+            wait_for(lambda: sender.counts.failures == 1, 30)
+            proxy.refusing = False
+            sender.hurry()
+            wait_for(all_committed(store), 60)
+
+
 def test_a_sender_in_front_of_a_black_hole_stops_at_once(broker: BrokerHandle) -> None:
     store = MemoryStore(EP)
     put(store, 1, 20)

@@ -1,6 +1,5 @@
 """Messages that no conforming gateway sends: each in quarantine with its own reason, and the stream lives."""
 
-import gzip
 import os
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from contracts.frames import Event, EventFrame, EventKind, TelemetryFrame, encod
 from contracts.topics import GatewayAddress, Lane
 from deploy.local.broker import BrokerKind
 from deploy.verify import verify
+from simulators.poison import Poison, poisons
 from tests.integration.stream.conftest import run_platform
 from tests.integration.stream.running import ADDRESS, Device, Platform, connect_device, eventually
 from tests.services.brokers import run_broker
@@ -35,42 +35,9 @@ def good(seq: int) -> bytes:
     )
 
 
-def poisons(seq: int) -> list[tuple[str, str, bytes, bool]]:
-    """Name, reason, payload, and whether it has a readable place and is settled; all as frame ``seq``."""
-    head = HEAD % (seq, now_ms())
-    nested = b'"more":' + b'{"a":' * 10_000 + b"1" + b"}" * 10_000 + b","
-    return [
-        ("malformed", "bad_json", b'{"v":1,"ep":"aaaa","seq":', False),
-        ("empty", "bad_json", b"", False),
-        ("another type", "bad_body", b"[1,2,3]", False),
-        ("deep", "bad_body", b"[" * 60_000, False),
-        ("deep in an unknown key", "bad_json", head + nested + BODY, False),
-        ("compressed", "bad_json", gzip.compress(b"0" * 10_000_000), False),
-        ("large", "too_large", head + b'"ch":["' + b"a" * 65_600 + b'"]}', False),
-        ("not utf-8", "bad_body", head + b'"ch":["\xff\xfe.weight_g"],"i":[0],"d":[0],"x":[1.5]}', True),
-        ("nan", "bad_json", head + b'"ch":["b1.weight_g"],"i":[0],"d":[0],"x":[NaN]}', False),
-        ("infinite", "bad_json", head + b'"ch":["b1.weight_g"],"i":[0],"d":[0],"x":[-Infinity]}', False),
-        ("huge number", "bad_body", head + b'"ch":["b1.weight_g"],"i":[0],"d":[0],"x":[1e999]}', True),
-        ("huge whole number", "bad_body", head + b'"ch":["b1.a"],"i":[0],"d":[0],"x":[' + b"9" * 5_000 + b"]}", True),
-        ("bool as number", "bad_body", head + b'"ch":["b1.weight_g"],"i":[0],"d":[0],"x":[true]}', True),
-        ("text as number", "bad_body", head + b'"ch":["b1.weight_g"],"i":[0],"d":[0],"x":["1"]}', True),
-        ("nul in a name", "bad_body", head + b'"ch":["b1\\u0000.weight_g"],"i":[0],"d":[0],"x":[1.5]}', True),
-        ("columns differ", "bad_columns", head + b'"ch":["b1.weight_g"],"i":[0,0],"d":[0],"x":[1.5]}', True),
-        ("index beyond", "bad_columns", head + b'"ch":["b1.weight_g"],"i":[1],"d":[0],"x":[1.5]}', True),
-        ("far future", "bad_time", HEAD % (seq, now_ms() + 3_600_000) + BODY, True),
-        ("1970", "bad_time", HEAD % (seq, 5_000) + BODY, True),
-        ("before retention", "bad_time", HEAD % (seq, now_ms() - 401 * 86_400_000) + BODY, True),
-        ("no clock", "unsynced", (HEAD % (seq, 5_000)).replace(b'"sync":1', b'"sync":0') + BODY, True),
-        ("wrong tenant", "wrong_tenant", head + b'"tenant":"other",' + BODY, True),
-        ("key twice", "duplicate_key", head + b'"x":[2.5],' + BODY, True),
-        ("number twice", "duplicate_key", head + b'"seq":7,' + BODY, False),
-        ("seq 0", "bad_body", HEAD % (0, now_ms()) + BODY, False),
-        ("seq negative", "bad_body", HEAD % (-1, now_ms()) + BODY, False),
-        ("seq 2^60", "bad_body", HEAD % (2**60, now_ms()) + BODY, False),
-        ("other version", "bad_body", head.replace(b'"v":1', b'"v":2') + BODY, False),
-        ("too many channels", "bad_body", head + b'"ch":[' + b",".join(
-            b'"b%d.w"' % n for n in range(1_001)) + b'],"i":[0],"d":[0],"x":[1]}', True),
-    ]  # fmt: skip
+def each(seq: int) -> list[Poison]:
+    """The corpus as frame ``seq``, written now."""
+    return poisons("aaaa", seq, now_ms())
 
 
 @pytest.fixture
@@ -87,8 +54,8 @@ def test_every_poison_goes_to_quarantine_with_its_own_reason_and_the_stream_live
 ) -> None:
     platform, device = corpus
     seq = 1
-    for rows, name in enumerate([case[0] for case in poisons(1)], 1):
-        _, reason, payload, settled = next(case for case in poisons(seq + 1) if case[0] == name)
+    for rows, name in enumerate([case.name for case in each(1)], 1):
+        _, reason, payload, settled = next(case for case in each(seq + 1) if case.name == name)
         device.publish(UP, payload)
         eventually(lambda rows=rows: platform.one("SELECT count(*) FROM quarantine") == rows, name)  # type: ignore[misc]
         found, kept, size = platform.rows(
@@ -176,12 +143,12 @@ def flood(platform: Platform, device: Device, first: int, end: int) -> None:
 
 def test_a_frame_with_a_readable_place_is_settled_in_quarantine(platform: Platform, device: Device) -> None:
     platform.start()
-    settled = [each for each in poisons(1) if each[3]]
-    for seq, (name, _, _, _) in enumerate(settled, 1):
-        device.publish(UP, next(each[2] for each in poisons(seq) if each[0] == name))
+    settled = [case for case in each(1) if case.settled]
+    for seq, known in enumerate(settled, 1):
+        device.publish(UP, next(case.payload for case in each(seq) if case.name == known.name))
     device.publish(UP, good(len(settled) + 1))
     eventually(lambda: device.told(Lane.TEL) == len(settled) + 1, "the watermark passes all of them")
-    assert platform.rows("SELECT reason FROM quarantine ORDER BY seq") == [(each[1],) for each in settled]
+    assert platform.rows("SELECT reason FROM quarantine ORDER BY seq") == [(case.reason,) for case in settled]
     assert platform.one("SELECT quarantined FROM ingest_watermark WHERE lane = 'tel'") == len(settled)
     # A clock that runs ahead is an alarm at once.
     assert platform.one("SELECT evidence->>'why' FROM anomaly") == "fast_clock"
