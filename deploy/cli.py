@@ -52,7 +52,10 @@ class Mount(NamedTuple):
 
 MOUNTS: Final = (
     Mount(
-        "import", "deploy.local.importing", "Import a CSV file: orgs, sites, devices, skus, slots or pos-sales.", "all"
+        "import",
+        "deploy.local.importing",
+        "Import a CSV or XLSX file; --help lists the kinds and their columns.",
+        "all",
     ),
     Mount(
         "edge",

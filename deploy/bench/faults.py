@@ -22,6 +22,7 @@ import msgspec
 import psutil
 
 from contracts.errors import UserError
+from contracts.topics import Lane
 from deploy.bench.scratch import clean_environment, scratch_database
 from deploy.local.deadline import wait_until
 from deploy.local.stack import Stack
@@ -124,7 +125,7 @@ def load(options: FleetOptions, stack: Stack, home: Path) -> "Iterator[subproces
         "gateways": options.gateways, "devices": options.devices, "readings-per-frame": options.readings_per_frame,
         "connections": options.connections, "tenant": options.tenant, "seed": options.seed,
         "readings": options.readings, "rate": options.rate, "deadline": options.deadline_s,
-        "truth": home / "truth.jsonl",
+        "truth": home / "truth.jsonl", "lanes": ",".join(options.lanes or (Lane.TEL,)),
     }  # fmt: skip
     with (home / "fleet.json").open("wb") as output, (stack.state.logs / "fleet.log").open("wb") as log:
         # Our own command with our own options.

@@ -107,6 +107,31 @@ def api(  # noqa: PLR0913 - a command's options
 
 
 @app.command()
+def live(  # noqa: PLR0913 - a command's options
+    *,
+    viewers: Annotated[int, typer.Option(min=1, max=2_000, help="People who have the live page open.")] = 500,
+    seconds: Annotated[float, typer.Option(min=2, max=3_600, help="Length of the counted part.")] = 20.0,
+    rate: Annotated[float, typer.Option(min=0.1, max=1_000, help="Units sold a second.")] = 20.0,
+    gateways: GatewaysOption = 20,
+    seed: Annotated[int, typer.Option(help="What is sold follows from it.")] = 0,
+    dsn: DsnOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Viewers of the live page: ms from a sale to each of them, and the API's share of a core.
+
+    Exits with 1 when a viewer was not told something.
+    """
+    from deploy.bench.live import Plan as LivePlan  # noqa: PLC0415 - the other benchmarks need none of it
+    from deploy.bench.live import run_live  # noqa: PLC0415
+
+    plan = LivePlan(viewers=viewers, seconds=seconds, rate=rate, gateways=gateways, seed=seed, dsn=dsn)
+    result = run_live(plan, say=_say)
+    _tell(result, _table("bench live", result), as_json=as_json)
+    if not result.sound:
+        raise typer.Exit(INCOMPLETE_EXIT)
+
+
+@app.command()
 def edge(  # noqa: PLR0913 - a command's options
     *,
     devices: Annotated[int, typer.Option(min=1, max=1_000, help="Modbus devices.")] = 100,
