@@ -54,7 +54,7 @@ MOUNTS: Final = (
     Mount(
         "import",
         "deploy.local.importing",
-        "Import a CSV or XLSX file; --help lists the kinds and their columns.",
+        "Import a CSV or XLSX file; --help lists kinds and columns.",
         "all",
     ),
     Mount(

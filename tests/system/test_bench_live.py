@@ -14,5 +14,5 @@ def test_every_viewer_is_told_every_sale_and_the_account_of_it_is_drawn_up() -> 
     assert (result.viewers, result.missed) == (12, 0)
     assert result.sales >= 5
     assert 0 < result.p50_ms <= result.p99_ms
-    assert 0 < result.cpu_percent
+    assert result.cpu_percent > 0
     assert result.tier == "plain"
