@@ -21,6 +21,13 @@ from platform_api.kit.nouns import Kind
 
 REFUSED: Final = 2
 _CONNECT_S: Final = 5
+ALIASES: Final = {
+    "channels": Kind.CHANNEL_SETTINGS,
+    "promotions": Kind.PROMOTION_PLAN,
+    "pos": Kind.POS_SALES,
+    "stock": Kind.MOVES,
+}
+"""Shorter names of kinds."""
 
 
 def _help() -> str:
@@ -29,8 +36,18 @@ def _help() -> str:
         needed = set(required_columns(kind))
         names = ", ".join(name if name in needed else f"[{name}]" for name in columns(kind))
         parts += [f"{kind}: {inspect.getdoc(MODELS[kind])}", "", f"    {names}", ""]
+    shorter = ", ".join(f"{alias} is {kind}" for alias, kind in ALIASES.items())
+    parts += [f"Shorter: {shorter}.", ""]
     parts.append("Columns in brackets may be left out or empty. Importing a file again changes nothing.")
     return "\n".join(parts).replace("``", "")
+
+
+def _kind(name: str) -> Kind:
+    try:
+        return ALIASES.get(name) or Kind(name)
+    except ValueError as error:
+        message = f"there is no kind {name!r}; there are {', '.join(Kind)}"
+        raise typer.BadParameter(message) from error
 
 
 # Columns stand in brackets, which rich would take for its markup.
@@ -39,7 +56,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @app.command(help=_help())
 def import_(
-    kind: Annotated[Kind, typer.Argument(metavar="KIND", help=", ".join(Kind))],
+    kind: Annotated[Kind, typer.Argument(parser=_kind, metavar="KIND", help=", ".join(Kind))],
     file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="CSV in UTF-8, or XLSX; with a header.")],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, write nothing.")] = False,

@@ -151,6 +151,22 @@ def test_a_file_is_imported_into_the_running_stack(tmp_path: Path, database: str
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("name", "kind"), [("channels", "channel-settings"), ("pos", "pos-sales")])
+def test_kinds_of_files_have_shorter_names(tmp_path: Path, database: str, name: str, kind: str) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute("INSERT INTO tenant (tenant_id, name) VALUES ('demo', 'Demo')")
+    file = tmp_path / "any.csv"
+    file.write_text("tenant\n")
+    done = run("import", name, str(file), "--json", SHELFPULSE_DSN=database)
+    assert json.loads(done.stdout)["kind"] == kind
+
+
+def test_a_kind_that_there_is_not_is_told_with_those_that_there_are() -> None:
+    done = run("import", "shelves", "any.csv")
+    assert done.returncode == 2
+    assert "promotion-plan" in " ".join(done.stderr.replace("│", "").split())
+
+
 def test_every_mistake_of_a_file_is_told_with_its_row(tmp_path: Path, database: str) -> None:
     file = tmp_path / "skus.csv"
     file.write_text("tenant,sku,name_en,unit_weight_g\ndemo,cola,Cola,heavy\ndemo,tea,,520\n")
