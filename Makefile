@@ -30,11 +30,11 @@ demo: $(VENV)/.runs
 # Tests start hundreds of processes, which shall find our modules compiled.
 test: export PYTHONDONTWRITEBYTECODE :=
 # Each worker begins with whole modules, whose fixtures are then made once, and takes from the others at the end. Many
-# tests wait for what processes do: four workers keep two cores busy.
+# tests wait for what processes do: four workers keep two cores busy, three where each test starts a dozen processes.
 test: PARALLEL := -n 4 --dist worksteal
 test: system check
 	$(BIN)/pytest $(PARALLEL) tests/unit tests/conformance tests/integration $(PYTEST)
-	$(BIN)/pytest $(PARALLEL) tests/system $(PYTEST)
+	$(BIN)/pytest -n 3 --dist worksteal tests/system $(PYTEST)
 	$(BIN)/pytest -n 2 --dist loadfile tests/browser $(PYTEST)
 
 check: $(VENV)/.develops

@@ -118,12 +118,16 @@ def _copy(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def clone(server: Server, names: Iterator[int] = itertools.count(1)) -> Iterator[str]:  # noqa: B008 - one a process
-    """DSN of a fresh database, dropped afterwards with all who are still connected."""
+def clone(
+    server: Server,
+    template: str = TEMPLATE,
+    names: Iterator[int] = itertools.count(1),  # noqa: B008 - one a process
+) -> Iterator[str]:
+    """DSN of a fresh copy of a database, dropped afterwards with all who are still connected."""
     name = f"test_{next(names)}"
     with psycopg.connect(server.dsn, autocommit=True) as connection:
         # Copying the files costs half of what writing each of their pages to the log does.
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY".encode())
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY".encode())
     try:
         yield server.postgres.dsn(name)
     finally:

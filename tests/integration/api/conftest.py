@@ -1,12 +1,17 @@
 """Fixtures of the API's tests: a seeded database, and the application on it."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from time import monotonic
+from typing import Final
 
 import psycopg
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from psycopg.conninfo import conninfo_to_dict
 
 from platform_api.app import create_app
 from platform_api.kit.tokens import issue_access
@@ -15,11 +20,42 @@ from tests.integration.api.serving import serve, settings_for
 from tests.integration.api.world import PASSWORD, SECRET, World
 from tests.services.databases import Server, clone
 
+SEEDED_S: Final = 20.0
+"""Tests look at what is new in their world."""
+
+
+@dataclass
+class Seeded:
+    """A world that is seeded once for many tests, and again when it is no longer new."""
+
+    server: Server
+    kept: ExitStack
+    world: World | None = None
+    seeded_at_s: float = -SEEDED_S
+
+    @contextmanager
+    def copy(self) -> Iterator[World]:
+        """A copy of the newest world, in a database of its own."""
+        if self.world is None or monotonic() - self.seeded_at_s > SEEDED_S:
+            self.kept.close()
+            self.seeded_at_s = monotonic()
+            self.world = worlds.seed(self.kept.enter_context(clone(self.server)))
+        with clone(self.server, str(conninfo_to_dict(self.world.dsn)["dbname"])) as dsn:
+            yield replace(self.world, dsn=dsn)
+
+
+@pytest.fixture(scope="session")
+def seeded_worlds(postgres_server: Server) -> Iterator[Seeded]:
+    """Where worlds are copied from."""
+    with ExitStack() as kept:
+        yield Seeded(postgres_server, kept)
+
 
 @pytest.fixture
-def world(database: str) -> World:
-    """Two tenants with one of everything."""
-    return worlds.seed(database)
+def world(seeded_worlds: Seeded) -> Iterator[World]:
+    """Two tenants with one of everything, seconds ago."""
+    with seeded_worlds.copy() as world:
+        yield world
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 
@@ -14,6 +13,7 @@ from typer.testing import CliRunner
 
 from contracts.errors import UserError
 from deploy.local.deadline import wait_until
+from deploy.local.ports import free_port
 from platform_api.main import app
 from tests.integration.api.world import SECRET
 
@@ -34,12 +34,6 @@ def invoke(*arguments: str, typed: str = "") -> str:
         raise result.exception
     assert result.exit_code == 0, result.output
     return result.output
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_the_first_administrator_and_a_key_are_made_by_command(environment: str) -> None:

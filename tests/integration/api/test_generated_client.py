@@ -15,9 +15,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from deploy.local.deadline import wait_until
+from deploy.local.ports import free_port
 from platform_api.app import create_app
 from tests.integration.api.serving import settings_for
-from tests.integration.api.test_commands import RUN, answers, free_port
+from tests.integration.api.test_commands import RUN, answers
 from tests.integration.api.world import PASSWORD, SECRET, World
 
 ROOT = Path(__file__).parents[3]
