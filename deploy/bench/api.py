@@ -58,13 +58,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Outcome. Milliseconds are from request to the last byte, in locust, of all requests.
 
-    ``ingest_alone_per_s`` and ``ingest_beside_per_s`` are readings committed a second, without the users and with them;
-    ``ingest_kept`` is their ratio. ``writes_share`` is of the requests. ``cpu_elsewhere_share`` as in ``bench e2e``.
+    ``rps`` are requests a second; ``ingest_alone_per_s`` and ``ingest_beside_per_s`` readings committed a second,
+    without the users and with them; ``ingest_ratio`` is theirs. ``writes_share`` is of the requests.
+    ``cpu_elsewhere_share`` as in ``bench e2e``.
     """
 
     p50_ms: float
     p99_ms: float
-    requests_per_s: float
+    rps: float
     requests: int
     errors: int
     writes_share: float
@@ -73,7 +74,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     routes: dict[str, Route]
     ingest_alone_per_s: float
     ingest_beside_per_s: float
-    ingest_kept: float
+    ingest_ratio: float
     cpu_s: dict[str, float]
     cpu_elsewhere_share: float
     machine: str
@@ -85,7 +86,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sound(self) -> bool:
         """Whether every request was answered as it should be, and the readings went on."""
-        return not self.errors and self.ingest_kept >= INGEST_KEPT_MIN
+        return not self.errors and self.ingest_ratio >= INGEST_KEPT_MIN
 
 
 def run_api(plan: Plan, say: Callable[[str], None]) -> Result:
@@ -132,7 +133,7 @@ def _measure(plan: Plan, stack: Stack, home: Path, say: Callable[[str], None]) -
             _judge(plan, stats),
             ingest_alone_per_s=round(alone_per_s, 1),
             ingest_beside_per_s=round(beside_per_s, 1),
-            ingest_kept=round(beside_per_s / alone_per_s, 3),
+            ingest_ratio=round(beside_per_s / alone_per_s, 3),
             cpu_s=used.cpu_s,
             cpu_elsewhere_share=round(max(0.0, 1 - sum(used.cpu_s.values()) / used.machine_s), 3),
             versions=versions(connection, str(stack.broker.kind)),
@@ -184,14 +185,14 @@ def _judge(plan: Plan, stats: list[dict[str, Any]]) -> Result:
     return Result(
         p50_ms=p50_ms,
         p99_ms=p99_ms,
-        requests_per_s=round(requests / plan.seconds, 1),
+        rps=round(requests / plan.seconds, 1),
         requests=requests,
         errors=sum(one["num_failures"] for one in stats),
         writes_share=round(writes / max(1, requests), 3),
         users=plan.users,
         slowest=max(routes, key=lambda name: routes[name].p99_ms, default=""),
         routes=routes,
-        ingest_alone_per_s=0.0, ingest_beside_per_s=0.0, ingest_kept=0.0, cpu_s={}, cpu_elsewhere_share=0.0,
+        ingest_alone_per_s=0.0, ingest_beside_per_s=0.0, ingest_ratio=0.0, cpu_s={}, cpu_elsewhere_share=0.0,
         machine=describe_machine(),
         versions={}, tier="",
         seed=plan.seed,

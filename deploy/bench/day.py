@@ -74,6 +74,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     speed: float
     late_s: float
     drain_s: float
+    tier: str
+    seed: int
     seconds: float
     broken: list[str]
 
@@ -254,6 +256,7 @@ def _judge(plan: Plan, stack: Stack, outbox: Path, outages: Counter[str], times:
     export.write(outbox, HERE.tenant, HERE.gateway, exported)
     with storage.connect(stack.dsn, application="shelfpulse day") as connection:
         (stored,) = connection.execute("SELECT count(*) FROM reading").fetchone() or (0,)
+        tier = storage.probe_tier(connection)
     report = verify(stack.dsn, chains=ledger.read(exported).chains)
     written = sum(lane.readings_written for lane in told.lanes)
     waiting = sum(lane.frames_waiting for lane in told.lanes)
@@ -273,6 +276,8 @@ def _judge(plan: Plan, stack: Stack, outbox: Path, outages: Counter[str], times:
         speed=plan.speed,
         late_s=round(late_s, 1),
         drain_s=round(drain_s, 1),
+        tier=tier,
+        seed=plan.seed,
         seconds=round(time.monotonic() - began_s, 1),
         broken=[f"{one.invariant} {one.where} {one.what}" for one in report.broken],
     )

@@ -1,6 +1,7 @@
 """Commands of ``shelfpulse bench``."""
 
-from typing import TYPE_CHECKING, Annotated, Final
+import time
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
@@ -9,6 +10,8 @@ from rich.table import Table
 
 from contracts import logs
 from deploy.bench.e2e import Plan, run_e2e
+from deploy.bench.scratch import package_versions
+from deploy.bench.usage import describe_machine
 
 if TYPE_CHECKING:
     from deploy.bench.api import Result as ApiResult
@@ -22,6 +25,8 @@ DsnOption = Annotated[
     str, typer.Option(help="Server on which to make a database for the run, instead of a PostgreSQL of our own.")
 ]
 GatewaysOption = Annotated[int, typer.Option(min=1, max=10_000, help="Gateways that send them.")]
+
+_BEGAN_S: Final = time.monotonic()
 
 app = typer.Typer(help="Measure with ratios in one run.", no_args_is_help=True)
 
@@ -310,9 +315,22 @@ def _say(text: str) -> None:
 
 def _tell(result: msgspec.Struct, table: Table, *, as_json: bool) -> None:
     if as_json:
-        print(msgspec.json.encode(result).decode())  # noqa: T201 - the command's output
+        print(msgspec.json.encode(with_surroundings(result)).decode())  # noqa: T201 - the command's output
     else:
         Console().print(table)
+
+
+def with_surroundings(result: msgspec.Struct, began_s: float | None = None) -> dict[str, Any]:
+    """The result with what every benchmark says: machine, versions, tier ("none" without a database), seed, seconds.
+
+    ``began_s`` on the monotonic clock is when the command began, unless it is the one that runs.
+    """
+    told: dict[str, Any] = msgspec.to_builtins(result)
+    seconds = round(time.monotonic() - (_BEGAN_S if began_s is None else began_s), 1)
+    return {
+        "machine": describe_machine(), "versions": package_versions(), "tier": "none",
+        "seed": told.get("first_seed", 0), "seconds": seconds, **told,
+    }  # fmt: skip
 
 
 def _scenes(result: "InferResult") -> Table:
@@ -329,8 +347,8 @@ def _scenes(result: "InferResult") -> Table:
 
 def _routes(result: "ApiResult") -> Table:
     title = (
-        f"bench api: {result.users} users, {result.requests_per_s} requests/s, p50 {result.p50_ms} ms, "
-        f"p99 {result.p99_ms} ms, {result.errors} errors; readings kept {result.ingest_kept:.1%}"
+        f"bench api: {result.users} users, {result.rps} requests/s, p50 {result.p50_ms} ms, "
+        f"p99 {result.p99_ms} ms, {result.errors} errors; readings kept {result.ingest_ratio:.1%}"
     )
     table = Table(title=title)
     for name in ("request", "requests", "p50", "p99"):

@@ -31,13 +31,17 @@ def clean_environment(dsn: str) -> dict[str, str]:
     return ours | ({"SHELFPULSE_DSN": dsn} if dsn else {})
 
 
+def package_versions() -> dict[str, str]:
+    """Python, and the packages that the figures depend on."""
+    packages = ("shelfpulse", "bytewax", "numpy", "psycopg", "paho-mqtt")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
 def versions(connection: Connection, broker: str) -> dict[str, str]:
     """What was measured, of which version."""
-    packages = ("shelfpulse", "bytewax", "numpy", "psycopg", "paho-mqtt")
     extension = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
     return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
+        **package_versions(),
         "postgresql": connection.info.parameter_status("server_version") or "",
         "timescaledb": extension[0] if extension else "",
         "broker": broker,
