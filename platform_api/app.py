@@ -35,6 +35,7 @@ from platform_api.kit import db, errors
 from platform_api.kit.auth import BEARER, COOKIE, principal
 from platform_api.kit.bodies import BodyLimit
 from platform_api.kit.headers import SecurityHeaders
+from platform_api.kit.heads import Heads
 from platform_api.kit.limits import Limits
 from platform_api.kit.metrics import RequestMetrics
 from platform_api.live.hub import Hub
@@ -167,7 +168,9 @@ HUB_POOL_MAX: Final = 4
 
 def _mount(app: FastAPI) -> None:
     # FastAPI works a route out at its first request, anew for each inclusion: a second for all of ours.
-    app.router.routes.extend(_routes().routes)
+    routes = _routes().routes
+    # What no head fits is for the routes themselves: a slash too many, a method too few, nothing at all.
+    app.router.routes.extend([Heads(routes), *routes])
     app.mount("/static", _Static(directory=STATIC), name="static")
 
 
@@ -182,7 +185,7 @@ def _routes() -> APIRouter:
     routes.include_router(carriers_open_router)
     routes.include_router(page_routes.open_router)
     # Everything else asks for a credential here, once, so that no route can forget to.
-    guarded = [Depends(BEARER), Depends(COOKIE), Depends(principal, scope="function")]
+    guarded = [Depends(BEARER), Depends(COOKIE), Depends(principal)]
     for router in (
         live_router,
         telemetry_router,

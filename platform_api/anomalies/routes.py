@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import Body, Query, Response
 
 from contracts.facts import AnomalyKind, AnomalyState, LiveNotice
 from platform_api.anomalies import queries
@@ -19,8 +19,9 @@ from platform_api.kit.filters import Name, Since, Until, bounds
 from platform_api.kit.notices import notify_live
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.rows import Row, lock_one, read_one, tagged
+from platform_api.kit.work import Router
 
-router = APIRouter(tags=["anomalies"], responses=COMMON_RESPONSES)
+router = Router(tags=["anomalies"], responses=COMMON_RESPONSES)
 
 Kinds = Annotated[list[AnomalyKind] | None, Query(description="Only these kinds", max_length=len(AnomalyKind))]
 States = Annotated[list[AnomalyState] | None, Query(description="Only these states", max_length=len(AnomalyState))]

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import Depends, Header, Request, Response
 
 from platform_api.catalogue import pictures, queries
 from platform_api.kit.auth import Caller, Head, Principal
@@ -11,8 +11,9 @@ from platform_api.kit.conditions import stale
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found
 from platform_api.kit.filters import SkuPath
+from platform_api.kit.work import Router
 
-router = APIRouter(tags=["catalogue"], responses={**COMMON_RESPONSES, **NOT_FOUND_RESPONSE})
+router = Router(tags=["catalogue"], responses={**COMMON_RESPONSES, **NOT_FOUND_RESPONSE})
 
 MEDIA_TYPES: Final = ("image/jpeg", "image/png", "image/webp")
 CACHE: Final = "private, max-age=300, must-revalidate"

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 import psycopg
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import Depends, Path, Response
 
 from contracts.ids import IDENTIFIER_PATTERN
 from platform_api.catalogue import queries, service
@@ -33,8 +33,9 @@ from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.money import MoneyText
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.quotas import Quota, check_quota
+from platform_api.kit.work import Router
 
-router = APIRouter(tags=["catalogue"], responses=COMMON_RESPONSES)
+router = Router(tags=["catalogue"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
 Reader = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.AUDITOR))]

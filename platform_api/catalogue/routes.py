@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import psycopg
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from platform_api.catalogue import queries, service
 from platform_api.catalogue.models import CatalogueItem, NewSku, SkuRequest, SkuShown
@@ -26,8 +26,9 @@ from platform_api.kit.errors import (
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.money import CURRENCY_PATTERN, MoneyText
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.work import Router
 
-router = APIRouter(tags=["catalogue"], responses=COMMON_RESPONSES)
+router = Router(tags=["catalogue"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
 SkuPath = Annotated[str, Path(max_length=64)]

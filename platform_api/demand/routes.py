@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from platform_api.demand import queries
 from platform_api.demand.models import Accuracy, Forecast, Promotion
@@ -13,8 +13,9 @@ from platform_api.kit.errors import COMMON_RESPONSES
 from platform_api.kit.filters import Name, SkuName
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.times import Day
+from platform_api.kit.work import Router
 
-router = APIRouter(tags=["demand"], responses=COMMON_RESPONSES)
+router = Router(tags=["demand"], responses=COMMON_RESPONSES)
 
 On = Annotated[Day | None, Query(description="Promoted on this day")]
 Version = Annotated[Day | None, Query(description="Made on this day; the newest unless told")]

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends, Request
+from fastapi import Body, Depends, Request
 
 from contracts.provision import REDEEM_PATH, username
 from platform_api.devices import remote_queries as queries
@@ -22,9 +22,10 @@ from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiErr
 from platform_api.kit.limits import Limits
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.provisioning import Provisioning
+from platform_api.kit.work import Router
 
-router = APIRouter(tags=["gateways"], responses={**COMMON_RESPONSES, **NOT_FOUND_RESPONSE})
-open_router = APIRouter(tags=["gateways"])
+router = Router(tags=["gateways"], responses={**COMMON_RESPONSES, **NOT_FOUND_RESPONSE})
+open_router = Router(tags=["gateways"])
 
 CONFLICT_RESPONSE: dict[int | str, dict[str, Any]] = {
     409: {**COMMON_RESPONSES[401], "description": "The gateway is revoked"}

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import uuid4
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from msgspec.json import encode
 from psycopg.types.json import Jsonb
 
@@ -18,8 +18,9 @@ from platform_api.kit.auth import Caller, Principal
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found, unprocessable
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.work import Router
 
-router = APIRouter(tags=["gateways"], responses={**COMMON_RESPONSES, **NOT_FOUND_RESPONSE})
+router = Router(tags=["gateways"], responses={**COMMON_RESPONSES, **NOT_FOUND_RESPONSE})
 
 TOO_MANY_RESPONSE: dict[int | str, dict[str, Any]] = {
     409: {**COMMON_RESPONSES[401], "description": f"{WAITING_MAX} commands of the gateway wait already"}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from psycopg.types.json import Jsonb
 
 from contracts.commands import config_sha256
@@ -23,8 +23,9 @@ from platform_api.kit.errors import (
     InputError,
 )
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.work import Router
 
-router = APIRouter(tags=["gateways"], responses={**COMMON_RESPONSES, **NOT_FOUND_RESPONSE})
+router = Router(tags=["gateways"], responses={**COMMON_RESPONSES, **NOT_FOUND_RESPONSE})
 
 NO_VERSION = 0
 """ETag ``"0"``: what a gateway without a desired configuration has, and what the first PUT names."""

@@ -20,7 +20,7 @@ def place(caller: Principal, gateway: str) -> dict[str, object]:
     return {**caller.scope, "gateway": gateway}
 
 
-def seen_gateway(gateway: GatewayId, caller: Caller, tx: Tx) -> str:
+async def seen_gateway(gateway: GatewayId, caller: Caller, tx: Tx) -> str:
     """The gateway of the path. Raises ApiError (404) when the caller sees none by that name."""
     if tx.execute(queries.GATEWAY_EXISTS, place(caller, gateway)).fetchone() is None:
         raise not_found("gateway")
@@ -33,4 +33,4 @@ def lock_gateway(tx: Connection, caller: Principal, gateway: str) -> None:
         raise not_found("gateway")
 
 
-SeenGateway = Annotated[str, Depends(seen_gateway, scope="function")]
+SeenGateway = Annotated[str, Depends(seen_gateway)]

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter
-
 from contracts.metrics import unit_for
 from platform_api.devices import queries
 from platform_api.devices.models import (
@@ -25,8 +23,9 @@ from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found
 from platform_api.kit.filters import ChannelName, Name
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.work import Router
 
-router = APIRouter(tags=["devices"], responses=COMMON_RESPONSES)
+router = Router(tags=["devices"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
 

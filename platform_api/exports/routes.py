@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import IO, Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query
 from fastapi.responses import StreamingResponse
 from psycopg.rows import tuple_row
 
@@ -18,8 +18,9 @@ from platform_api.kit.errors import COMMON_RESPONSES, ApiError, unprocessable
 from platform_api.kit.filters import Since, Until, bounds
 from platform_api.kit.nouns import Noun
 from platform_api.kit.places import EXPORTS
+from platform_api.kit.work import Router
 
-router = APIRouter(tags=["files"], responses=COMMON_RESPONSES)
+router = Router(tags=["files"], responses=COMMON_RESPONSES)
 
 ROWS_MAX: Final = 1_000_000
 """A sheet of XLSX has 1,048,576."""
@@ -30,7 +31,6 @@ PIECE_BYTES: Final = 64 * 1024
 
 NounName = Annotated[Noun, Query(description="What a row of the file is")]
 FormatName = Annotated[Format, Query(alias="format")]
-Place = Annotated[None, Depends(EXPORTS, scope="function")]
 ANSWER: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "The file; its first row names the columns",
@@ -47,7 +47,6 @@ def export(
     noun: NounName,
     caller: Caller,
     tx: Tx,
-    _: Place,
     form: FormatName = Format.CSV,
     since: Since = None,
     until: Until = None,
@@ -64,7 +63,7 @@ def export(
     values = {**caller.scope, **caller.org_scope, **bounds(since, until), "limit": ROWS_MAX + 1}
     # Sent by what is returned, which closes it.
     file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES)  # noqa: SIM115
-    with tx.cursor("export", row_factory=tuple_row) as cursor:
+    with EXPORTS.take(), tx.cursor("export", row_factory=tuple_row) as cursor:
         cursor.itersize = BATCH_ROWS
         cursor.execute(f"{source.query}\nLIMIT %(limit)s".encode(), values)
         assert cursor.description is not None

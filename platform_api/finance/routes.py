@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from platform_api.finance import queries, service
 from platform_api.finance.models import CreditAccount, CreditRequest, PaymentRequest, Receivable
@@ -16,8 +16,9 @@ from platform_api.kit.filters import OrgName, OrgPath
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.money import MoneyText
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.work import Router
 
-router = APIRouter(tags=["finance"], responses=COMMON_RESPONSES)
+router = Router(tags=["finance"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
 Reader = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.AUDITOR, Role.DEALER))]

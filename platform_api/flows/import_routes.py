@@ -6,7 +6,8 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from anyio import from_thread
+from fastapi import Depends, Request, Response
 from psycopg.types.json import Jsonb
 
 from platform_api.flows.importing import Author, import_file
@@ -30,8 +31,9 @@ from platform_api.kit.nouns import DOCUMENTS, Kind
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.places import UPLOADS
 from platform_api.kit.quotas import Quota, quota_of
+from platform_api.kit.work import Router
 
-router = APIRouter(tags=["files"], responses=COMMON_RESPONSES)
+router = Router(tags=["files"], responses=COMMON_RESPONSES)
 
 ROWS_MAX: Final = 50_000
 """Of an upload: it is written within the time of one request. The command line takes more."""
@@ -62,7 +64,7 @@ BODY: Final[dict[str, Any]] = {
 Row = Mapping[str, Any]
 
 
-def of_the_whole(caller: Annotated[Principal, Depends(require(Role.HQ))]) -> Principal:
+async def of_the_whole(caller: Annotated[Principal, Depends(require(Role.HQ))]) -> Principal:
     """Headquarters; a file is of the whole tenant, and so must be who brings it. Raises ApiError (403)."""
     if caller.orgs is not None:
         raise ApiError(HTTPStatus.FORBIDDEN, "files are for people of the whole tenant, not of an organisation")
@@ -70,12 +72,6 @@ def of_the_whole(caller: Annotated[Principal, Depends(require(Role.HQ))]) -> Pri
 
 
 Head = Annotated[Principal, Depends(of_the_whole)]
-Place = Annotated[None, Depends(UPLOADS, scope="function")]
-
-
-async def file_body(request: Request) -> bytes:
-    """The bytes of the file."""
-    return await request.body()
 
 
 @router.get("/v1/imports", summary="List uploaded files")
@@ -101,12 +97,12 @@ def read_import(import_id: UUID, caller: Head, tx: Tx) -> Import:
     response_model=Import,
     openapi_extra=BODY,
 )
-def upload(
-    kind: KindName, caller: Head, tx: Tx, once: OnceOnly, _: Place, content: Annotated[bytes, Depends(file_body)]
-) -> Response:
+def upload(kind: KindName, caller: Head, tx: Tx, once: OnceOnly, request: Request) -> Response:
     """Check a whole file of one kind, and say what it would do. Nothing is written before it is committed."""
-    told = Upload(kind=kind, sha256=sha256(content).hexdigest())
-    return once.answer(told, lambda: _stage(tx, caller, kind, content))
+    with UPLOADS.take():
+        content = from_thread.run(request.body)
+        told = Upload(kind=kind, sha256=sha256(content).hexdigest())
+        return once.answer(told, lambda: _stage(tx, caller, kind, content))
 
 
 @router.post(

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 
 from platform_api.catalogue.pricing import Buyer, Wanted
 from platform_api.flows import ordering
@@ -26,6 +26,7 @@ from platform_api.kit.filters import OrgName
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.money import MoneyText
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.work import Router
 from platform_api.orders import queries
 from platform_api.orders.models import (
     DiscountsRequest,
@@ -44,7 +45,7 @@ from platform_api.orders.totals import WHOLE, Discount
 from platform_api.stock import queries as stock_queries
 from platform_api.stock.rules import atp_of
 
-router = APIRouter(tags=["orders"], responses=COMMON_RESPONSES)
+router = Router(tags=["orders"], responses=COMMON_RESPONSES)
 
 Buyers = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.DEALER, Role.REP, Role.STORE))]
 Approver = Annotated[Principal, Depends(require(Role.HQ, Role.OPS))]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from platform_api.flows import returning
 from platform_api.flows.order_routes import Approver, Buyers, actor_of
@@ -14,13 +14,14 @@ from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.work import Router
 from platform_api.orders import return_queries as queries
 from platform_api.orders.models import ReasonRequest
 from platform_api.orders.return_models import ReceiveRequest, Return, ReturnRequest, return_of
 from platform_api.orders.return_rules import Fate, ReturnAction
 from platform_api.stock.parameters import told
 
-router = APIRouter(tags=["orders"], responses=COMMON_RESPONSES)
+router = Router(tags=["orders"], responses=COMMON_RESPONSES)
 
 OrderName = Annotated[UUID | None, Query(description="Only those of this order")]
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from platform_api.flows import delivering, shipping
 from platform_api.flows.order_routes import actor_of
@@ -13,13 +13,14 @@ from platform_api.kit.conditions import ExpectedVersion, etag
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, unprocessable
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
+from platform_api.kit.work import Router
 from platform_api.logistics.models import ProofRequest, ShipmentRequest
 from platform_api.logistics.proofs import Proof
 from platform_api.orders.models import Order
 from platform_api.orders.service import read_order
 from platform_api.stock.parameters import told
 
-router = APIRouter(tags=["logistics"], responses={**COMMON_RESPONSES, **CREATE_RESPONSES, **CHANGE_RESPONSES})
+router = Router(tags=["logistics"], responses={**COMMON_RESPONSES, **CREATE_RESPONSES, **CHANGE_RESPONSES})
 
 Shipper = Annotated[Principal, Depends(require(Role.HQ, Role.OPS))]
 Receiver = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.DEALER, Role.REP, Role.STORE))]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from psycopg.rows import DictRow
 
 from contracts.frames import EventKind
@@ -15,8 +15,9 @@ from platform_api.kit.db import Tx
 from platform_api.kit.errors import COMMON_RESPONSES, unprocessable
 from platform_api.kit.filters import Name, Since, SkuName, Until, bounds
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.work import Router
 
-router = APIRouter(tags=["inventory"], responses=COMMON_RESPONSES)
+router = Router(tags=["inventory"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
 RANGE_DEFAULT: Final = timedelta(days=1)

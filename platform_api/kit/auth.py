@@ -142,7 +142,7 @@ def require_same_origin(request: Request) -> None:
         raise ApiError(HTTPStatus.FORBIDDEN, "the request comes from another site")
 
 
-def principal(request: Request, presented: Annotated[Credential, Depends(credential)], tx: Tx) -> Principal:
+async def principal(request: Request, presented: Annotated[Credential, Depends(credential)], tx: Tx) -> Principal:
     """Who asks, checked against the database, so that a disabled user or revoked key ends at once.
 
     From here on the transaction sees their tenant alone. A write is noted in the audit log, and stays there when it
@@ -182,7 +182,7 @@ def route_of(request: Request) -> str:
     return f"{request.method} {getattr(request.scope.get('route'), 'path', request.url.path)}"
 
 
-Caller = Annotated[Principal, Depends(principal, scope="function")]
+Caller = Annotated[Principal, Depends(principal)]
 
 
 def require(*roles: Role) -> Callable[[Principal], Awaitable[Principal]]:
@@ -206,14 +206,14 @@ SELECT org_id FROM org WHERE tenant_id = %(tenant_id)s AND NOT org_id = ANY(%(or
 """
 
 
-def require_whole(*roles: Role) -> Callable[[Principal, Connection], Principal]:
+def require_whole(*roles: Role) -> Callable[[Principal, Connection], Awaitable[Principal]]:
     """A dependency that lets these roles pass, unless they are of a part of the tenant. Raises ApiError (403).
 
     For the people and keys of the tenant as a whole: headquarters of a region could otherwise make themselves
     headquarters of all. Whoever is of the organisation above all others is of the whole.
     """
 
-    def check(caller: Annotated[Principal, Depends(require(*roles))], tx: Tx) -> Principal:
+    async def check(caller: Annotated[Principal, Depends(require(*roles))], tx: Tx) -> Principal:
         check_whole(caller, tx)
         return caller
 

@@ -1,22 +1,21 @@
 """One pool a process, one transaction a request, one tenant a transaction."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import partial
-from types import TracebackType
+from contextlib import ExitStack, asynccontextmanager
 from typing import Annotated, Any, Final, cast
 
 import anyio
 import psycopg
 from fastapi import Depends, Request
-from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
+from fastapi.concurrency import contextmanager_in_threadpool
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout, TooManyRequests
 
 POOL_WAIT_S: Final = 5.0
 """A request that cannot have a connection in this time is answered 503 rather than queued."""
 POOL_QUEUE_MAX: Final = 200
-READY_WAIT_S: Final = 0.001
+PREPARED_MAX: Final = 300
+"""Statements that a connection keeps: about as many as there are."""
 STATEMENT_TIMEOUT_MS: Final = 8_000
 LOCK_TIMEOUT_MS: Final = 3_000
 CONNECT_TIMEOUT_S: Final = 5
@@ -40,6 +39,8 @@ def make_pool(dsn: str, size_max: int) -> Pool:
         connection_class=Connection,
         kwargs={
             "row_factory": dict_row,
+            # At once: a connection of many sees each statement seldom, and planning costs more than most of them.
+            "prepare_threshold": 0,
             "options": SESSION_OPTIONS,
             "application_name": "shelfpulse-api",
             "connect_timeout": CONNECT_TIMEOUT_S,
@@ -48,8 +49,13 @@ def make_pool(dsn: str, size_max: int) -> Pool:
         max_size=size_max,
         timeout=POOL_WAIT_S,
         max_waiting=POOL_QUEUE_MAX,
+        configure=_keep_statements,
         open=False,
     )
+
+
+def _keep_statements(connection: Connection) -> None:
+    connection.prepared_max = PREPARED_MAX
 
 
 ENTER_TENANT: Final = "SELECT set_config('app.tenant', %(tenant_id)s, true)"
@@ -68,7 +74,8 @@ class Turns:
     """
 
     def __init__(self, size_max: int) -> None:
-        self._free = anyio.Semaphore(size_max)
+        # Who finds one free takes it at once, without a round through the event loop.
+        self._free = anyio.Semaphore(size_max, fast_acquire=True)
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:
@@ -87,65 +94,23 @@ class Turns:
             self._free.release()
 
 
-async def transaction(request: Request) -> AsyncIterator[Connection]:
-    """The request's transaction: committed before the response is sent, rolled back when the route raises."""
-    async with a_transaction(request) as connection:
-        yield connection
-
-
 @asynccontextmanager
 async def a_transaction(request: Request) -> AsyncIterator[Connection]:
-    """One of several transactions of a request that holds none meanwhile. Raises PoolTimeout, TooManyRequests."""
+    """A transaction for what waits in the event loop, with a turn of its own. Raises PoolTimeout, TooManyRequests."""
     pool = cast("Pool", request.app.state.pool)
     turns = cast("Turns", request.app.state.turns)
-    async with turns.take(), _lent(pool) as connection:
+    async with turns.take(), contextmanager_in_threadpool(pool.connection()) as connection:
         yield connection
 
 
-@asynccontextmanager
-async def _lent(pool: Pool) -> AsyncIterator[Connection]:
-    """A connection in a transaction, which ends with the block."""
-    connection = _ready(pool)
-    if connection is None:
-        async with contextmanager_in_threadpool(pool.connection()) as waited_for:
-            yield waited_for
-        return
-    async with AsyncExitStack() as ending:
-        ending.push_async_exit(partial(_end, pool, connection))
-        yield connection
+async def transaction(request: Request) -> Connection:
+    """The request's transaction: committed before the response is sent, rolled back when the route raises.
 
-
-def _ready(pool: Pool) -> Connection | None:
-    """A connection that lies there, None when one would have to be waited for.
-
-    Taken in the event loop: a worker thread only for this would cost more than all else that a small request does here.
+    For routes of ``kit/work.py``, which hold a turn: a connection is there, or about to be made. Raises PoolTimeout.
     """
-    if pool.get_stats().get("pool_available"):
-        # Another thread may have been quicker.
-        with suppress(PoolTimeout):
-            return pool.getconn(timeout=READY_WAIT_S)
-    return None
+    pool = cast("Pool", request.app.state.pool)
+    ending = cast("ExitStack", request.state.ending)
+    return ending.enter_context(pool.connection())
 
 
-async def _end(
-    pool: Pool,
-    connection: Connection,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    trace: TracebackType | None,
-) -> None:
-    """Commit, or after an error roll back, and return the connection; a request that is cancelled does so too."""
-
-    def give_back() -> None:
-        try:
-            connection.__exit__(kind, error, trace)
-        finally:
-            pool.putconn(connection)
-
-    with anyio.CancelScope(shield=True):
-        await run_in_threadpool(give_back)
-
-
-# Without scope="function" FastAPI would commit after the response was sent: a client could be told of a write that
-# then fails.
-Tx = Annotated[Connection, Depends(transaction, scope="function")]
+Tx = Annotated[Connection, Depends(transaction)]

@@ -120,4 +120,4 @@ async def once_only(
     return Once(tx, caller, f"{request.method} {request.url.path}", key, request.app.state.secret)
 
 
-OnceOnly = Annotated[Once, Depends(once_only, scope="function")]
+OnceOnly = Annotated[Once, Depends(once_only)]

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
@@ -12,13 +13,14 @@ RETRY_AFTER_S: Final = 15
 
 
 class Places:
-    """Places of one kind of work; as a dependency, one of them until the dependency's scope ends."""
+    """Places of one kind of work."""
 
     def __init__(self, work: str) -> None:
         self._work = work
         self._free = threading.BoundedSemaphore(PLACES_MAX)
 
-    def __call__(self) -> Iterator[None]:
+    @contextmanager
+    def take(self) -> Iterator[None]:
         """Hold a place. Raises ApiError (503) when none is free."""
         if not self._free.acquire(blocking=False):
             headers = {"Retry-After": str(RETRY_AFTER_S)}

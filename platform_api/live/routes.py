@@ -8,17 +8,18 @@ from http import HTTPStatus
 from typing import Annotated, Final, cast
 
 import anyio
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import Header, Query, Request
 from sse_starlette.sse import EventSourceResponse
 
 from platform_api.kit.auth import Caller
 from platform_api.kit.db import Tx
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found
+from platform_api.kit.work import Router
 from platform_api.live import service
 from platform_api.live.hub import VIEWERS_MAX, AudienceKey, Hub, Viewer
 from platform_api.live.models import Wall
 
-router = APIRouter(tags=["live"], responses=COMMON_RESPONSES)
+router = Router(tags=["live"], responses=COMMON_RESPONSES)
 
 SERIES_MAX: Final = 8
 PING_S: Final = 15

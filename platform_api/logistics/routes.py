@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import Depends, Header, Path, Query, Request, Response
 from pydantic import ValidationError
 
 from contracts.ids import IDENTIFIER_PATTERN
@@ -16,6 +16,7 @@ from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiErr
 from platform_api.kit.money import MoneyText
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.signatures import is_signed, new_secret
+from platform_api.kit.work import Router
 from platform_api.logistics import queries, service
 from platform_api.logistics.models import (
     Carrier,
@@ -30,8 +31,8 @@ from platform_api.logistics.models import (
 )
 from platform_api.logistics.proofs import media_type_of
 
-router = APIRouter(tags=["logistics"], responses=COMMON_RESPONSES)
-open_router = APIRouter(tags=["logistics"])
+router = Router(tags=["logistics"], responses=COMMON_RESPONSES)
+open_router = Router(tags=["logistics"])
 
 Row = Mapping[str, Any]
 TenantPath = Annotated[str, Path(pattern=IDENTIFIER_PATTERN, max_length=32)]

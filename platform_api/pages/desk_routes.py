@@ -3,20 +3,21 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from platform_api.flows.order_routes import actor_of
 from platform_api.kit.auth import Caller, Principal
 from platform_api.kit.db import Tx
 from platform_api.kit.paging import CURSOR_MAX_CHARS
+from platform_api.kit.work import Router
 from platform_api.pages.desk import read_desk
 from platform_api.pages.order import read_page
 from platform_api.pages.rendering import locale_of, render, switch
 from platform_api.pages.states import STATE_TEXTS
 from platform_api.pages.texts import LANGUAGES, script_texts
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 Language = Annotated[str | None, Query(alias="lang", max_length=8)]
 Cursor = Annotated[str | None, Query(max_length=CURSOR_MAX_CHARS)]

@@ -4,13 +4,14 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Form, Path, Query, Request, Response
+from fastapi import Form, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from contracts.ids import IDENTIFIER_PATTERN
 from platform_api.kit.auth import Caller, require_same_origin
 from platform_api.kit.db import Tx
 from platform_api.kit.errors import ApiError, not_found
+from platform_api.kit.work import Router
 from platform_api.live import service as live
 from platform_api.live.hub import Hub
 from platform_api.pages.chart import read_chart
@@ -22,8 +23,8 @@ from platform_api.tenancy.oidc_routes import FAULTS as OIDC_FAULTS
 from platform_api.tenancy.routes import Secret, count_login
 from platform_api.tenancy.sessions import set_cookies
 
-open_router = APIRouter(include_in_schema=False)
-router = APIRouter(include_in_schema=False)
+open_router = Router(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 Language = Annotated[str | None, Query(alias="lang", max_length=8)]
 Fault = Annotated[str, Query(max_length=32)]

@@ -2,17 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import Response
 
 from platform_api.kit.auth import Caller
 from platform_api.kit.db import Tx
+from platform_api.kit.work import Router
 from platform_api.pages.desk_routes import Cursor, Language, shown_to
 from platform_api.pages.rendering import locale_of, render, switch
 from platform_api.pages.stock import read_stock
 from platform_api.pages.texts import LANGUAGES
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 Filter = Annotated[str, Query(max_length=64, pattern=r"^[^\x00]*$")]
 

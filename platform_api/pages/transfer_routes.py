@@ -2,17 +2,18 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import Response
 
 from platform_api.kit.auth import Caller
 from platform_api.kit.db import Tx
+from platform_api.kit.work import Router
 from platform_api.pages.desk_routes import Cursor, Language, shown_to
 from platform_api.pages.rendering import locale_of, render, switch
 from platform_api.pages.texts import LANGUAGES
 from platform_api.pages.transfers import read_transfer, read_transfers
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 
 @router.get("/transfers")

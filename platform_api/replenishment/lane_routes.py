@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import Depends, Path, Response
 
 from contracts.ids import IDENTIFIER_PATTERN
 from platform_api.kit.auth import Caller, Principal, Role, require
@@ -12,10 +12,11 @@ from platform_api.kit.db import Tx
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found, unprocessable
 from platform_api.kit.money import MoneyText
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.work import Router
 from platform_api.replenishment import queries
 from platform_api.replenishment.models import LaneRequest, TransferLane
 
-router = APIRouter(tags=["replenishment"], responses=COMMON_RESPONSES)
+router = Router(tags=["replenishment"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
 Planner = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.DEALER))]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from contracts.ids import IDENTIFIER_PATTERN
 from platform_api.kit.auth import Caller, Decider
@@ -11,10 +11,11 @@ from platform_api.kit.db import Tx
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found
 from platform_api.kit.filters import Name, SkuName, SkuPath
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.work import Router
 from platform_api.replenishment import queries
 from platform_api.replenishment.models import Policy, PolicyRequest
 
-router = APIRouter(tags=["replenishment"], responses=COMMON_RESPONSES)
+router = Router(tags=["replenishment"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
 SitePath = Annotated[str, Path(pattern=IDENTIFIER_PATTERN, max_length=32)]

@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from platform_api.kit.auth import Caller, Decider
 from platform_api.kit.conditions import ExpectedVersion
@@ -13,11 +13,12 @@ from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUN
 from platform_api.kit.filters import Name
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.rows import Row, lock_one, read_one, tagged
+from platform_api.kit.work import Router
 from platform_api.replenishment import refill_queries as queries
 from platform_api.replenishment.refill_models import RefillTask
 from platform_api.replenishment.refill_rules import RefillState
 
-router = APIRouter(tags=["replenishment"], responses=COMMON_RESPONSES)
+router = Router(tags=["replenishment"], responses=COMMON_RESPONSES)
 
 States = Annotated[list[RefillState] | None, Query(description="Only these states", max_length=len(RefillState))]
 

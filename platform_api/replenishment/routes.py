@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from contracts.facts import LiveNotice, ProposalState
 from platform_api.kit.auth import Caller, Decider, Principal
@@ -16,11 +16,12 @@ from platform_api.kit.filters import Name, SkuName
 from platform_api.kit.notices import notify_live
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.rows import Row, lock_one, read_one, tagged
+from platform_api.kit.work import Router
 from platform_api.replenishment import queries
 from platform_api.replenishment.models import Proposal
 from platform_api.replenishment.rules import Action, state_after
 
-router = APIRouter(tags=["replenishment"], responses=COMMON_RESPONSES)
+router = Router(tags=["replenishment"], responses=COMMON_RESPONSES)
 
 States = Annotated[list[ProposalState] | None, Query(description="Only these states", max_length=len(ProposalState))]
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from platform_api.kit.auth import Caller, Principal, Role, require
 from platform_api.kit.db import Connection, Tx
@@ -13,10 +13,11 @@ from platform_api.kit.errors import COMMON_RESPONSES, ApiError, FieldProblem, In
 from platform_api.kit.filters import Name, Since, SkuName, Until, bounds
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.times import CLOCK_AHEAD_MAX
+from platform_api.kit.work import Router
 from platform_api.sales import queries
 from platform_api.sales.models import NewPosSale, NewPosSales, PosIntake, PosSale
 
-router = APIRouter(tags=["sales"], responses=COMMON_RESPONSES)
+router = Router(tags=["sales"], responses=COMMON_RESPONSES)
 
 Teller = Annotated[Principal, Depends(require(Role.HQ, Role.OPS, Role.DEALER, Role.STORE, Role.DEVICE))]
 PROBLEMS_MAX: Final = 50

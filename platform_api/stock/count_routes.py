@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Response
+from fastapi import Body, Response
 
 from platform_api.kit.auth import Caller, Head, Principal
 from platform_api.kit.conditions import ExpectedVersion, etag, stale
@@ -22,6 +22,7 @@ from platform_api.kit.errors import (
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.keys import new_key
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.work import Router
 from platform_api.stock import counting_queries as queries
 from platform_api.stock import moving
 from platform_api.stock import queries as stock_queries
@@ -31,7 +32,7 @@ from platform_api.stock.parameters import Controller, Mover, require_place, requ
 from platform_api.stock.rules import ADJUST, PHYSICAL, MoveKind
 from platform_api.stock.valuing import Leg
 
-router = APIRouter(tags=["stock"], responses=COMMON_RESPONSES)
+router = Router(tags=["stock"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
 

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import ConfigDict, StringConstraints
 
 from platform_api.kit.auth import Principal
@@ -13,12 +13,13 @@ from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.inputs import Input
+from platform_api.kit.work import Router
 from platform_api.stock import holding
 from platform_api.stock.models import Place, Posted, Reason, Sku, Units
 from platform_api.stock.parameters import Controller, Mover, require_place, require_skus, told
 from platform_api.stock.rules import STORING
 
-router = APIRouter(tags=["stock"], responses={**COMMON_RESPONSES, **CREATE_RESPONSES, **NOT_FOUND_RESPONSE})
+router = Router(tags=["stock"], responses={**COMMON_RESPONSES, **CREATE_RESPONSES, **NOT_FOUND_RESPONSE})
 
 Act = Callable[[Connection, str, UUID, holding.Held], UUID]
 

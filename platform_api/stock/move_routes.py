@@ -5,13 +5,14 @@ from http import HTTPStatus
 from typing import Final, TypedDict, Unpack
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from platform_api.kit.auth import Principal
 from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, ApiError, not_found, unprocessable
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.keys import new_key
+from platform_api.kit.work import Router
 from platform_api.stock import moving
 from platform_api.stock.ledger import Move, keep_lot
 from platform_api.stock.models import Adjustment, Due, DueRequest, Posted, Receipt, Transfer
@@ -19,7 +20,7 @@ from platform_api.stock.parameters import Controller, Mover, require_place, requ
 from platform_api.stock.rules import ADJUST, LOSS, ON_HOLD, PHYSICAL, SUPPLIER, MoveKind
 from platform_api.stock.valuing import Leg
 
-router = APIRouter(tags=["stock"], responses={**COMMON_RESPONSES, **CREATE_RESPONSES, **NOT_FOUND_RESPONSE})
+router = Router(tags=["stock"], responses={**COMMON_RESPONSES, **CREATE_RESPONSES, **NOT_FOUND_RESPONSE})
 
 
 class _Other(TypedDict, total=False):

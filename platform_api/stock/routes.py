@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from platform_api.kit.auth import Caller
 from platform_api.kit.db import Tx
@@ -13,12 +13,13 @@ from platform_api.kit.filters import Since, SkuName, Until, bounds
 from platform_api.kit.money import MoneyText
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.times import Instant
+from platform_api.kit.work import Router
 from platform_api.stock import queries
 from platform_api.stock.models import Balance, Location, Lot, MoveEntry
 from platform_api.stock.parameters import require_place
 from platform_api.stock.rules import atp_of
 
-router = APIRouter(tags=["stock"], responses=COMMON_RESPONSES)
+router = Router(tags=["stock"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
 LocationName = Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from contracts.ids import IDENTIFIER_PATTERN
 from platform_api.kit.auth import Caller
@@ -12,11 +12,12 @@ from platform_api.kit.db import Tx
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found
 from platform_api.kit.filters import Name, SkuPath
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.work import Router
 from platform_api.stock import till_queries as queries
 from platform_api.stock.parameters import Controller
 from platform_api.stock.source_models import DepletionSource, SourceRequest
 
-router = APIRouter(tags=["stock"], responses=COMMON_RESPONSES)
+router = Router(tags=["stock"], responses=COMMON_RESPONSES)
 
 SitePath = Annotated[str, Path(pattern=IDENTIFIER_PATTERN, max_length=32)]
 

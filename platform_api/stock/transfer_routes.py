@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from platform_api.kit.auth import Caller, Principal
 from platform_api.kit.conditions import ExpectedVersion, etag
@@ -12,6 +12,7 @@ from platform_api.kit.db import Connection, Tx
 from platform_api.kit.errors import CHANGE_RESPONSES, COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found, unprocessable
 from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.paging import Listing, Paging
+from platform_api.kit.work import Router
 from platform_api.stock import transfer_queries as queries
 from platform_api.stock import transferring
 from platform_api.stock.parameters import Mover, require_place, require_skus, told
@@ -26,7 +27,7 @@ from platform_api.stock.transfer_models import (
 )
 from platform_api.stock.transfer_rules import TransferState
 
-router = APIRouter(tags=["stock"], responses=COMMON_RESPONSES)
+router = Router(tags=["stock"], responses=COMMON_RESPONSES)
 
 ENDS: Final = STORING | {"shelf"}
 """Kinds of places that a transfer goes from and to."""

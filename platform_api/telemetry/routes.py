@@ -4,23 +4,24 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from contracts.metrics import unit_for
 from platform_api.kit.auth import Caller
-from platform_api.kit.db import Connection, Tx, transaction
+from platform_api.kit.db import Tx
 from platform_api.kit.errors import COMMON_RESPONSES, NOT_FOUND_RESPONSE, not_found, unprocessable
 from platform_api.kit.filters import ChannelName, Name, Since, Until, bounds
 from platform_api.kit.paging import CursorText, Listing, Paging, encode_cursor, seen
-from platform_api.kit.places import EXPORTS
 from platform_api.kit.times import Instant
+from platform_api.kit.work import Router
 from platform_api.telemetry import queries, service
-from platform_api.telemetry.export import MEDIA_TYPES, ReadingsFormat, Wanted, export
+from platform_api.telemetry.download import Download
+from platform_api.telemetry.export import MEDIA_TYPES, ReadingsFormat, Wanted
 from platform_api.telemetry.models import DeclaredGap, Point, Readings
 from platform_api.telemetry.rules import RANGE_MAX, RAW_RANGE_MAX, Resolution
 
-router = APIRouter(tags=["telemetry"], responses=COMMON_RESPONSES)
+router = Router(tags=["telemetry"], responses=COMMON_RESPONSES)
 
 RANGE_DEFAULT: Final = timedelta(hours=1)
 POINTS_MAX: Final = 10_000
@@ -33,9 +34,6 @@ ExportSeries = Annotated[
 ]
 ExportSince = Annotated[Instant, Query(alias="from", description="From this time on (RFC 3339)")]
 ExportUntil = Annotated[Instant, Query(alias="to", description="Before this time (RFC 3339)")]
-StreamTx = Annotated[Connection, Depends(transaction, scope="request")]
-"""Lives until the last byte was sent. Asked for after a place, so that exports alone never take all connections."""
-ExportPlace = Annotated[None, Depends(EXPORTS, scope="request")]
 PointsMax = Annotated[int, Query(ge=10, le=POINTS_MAX, description="About so many points at most")]
 
 
@@ -97,8 +95,7 @@ def read_readings(
 def export_readings(
     caller: Caller,
     tx: Tx,
-    _: ExportPlace,
-    stream: StreamTx,
+    request: Request,
     since: ExportSince,
     until: ExportUntil,
     series_id: ExportSeries = None,
@@ -108,7 +105,7 @@ def export_readings(
     resolution: Resolution = Resolution.RAW,
     form: Annotated[ReadingsFormat, Query(alias="format")] = ReadingsFormat.CSV,
     include_bad: WithBad = False,
-) -> StreamingResponse:
+) -> Response:
     """Readings of some series in a range, as CSV, an Arrow stream or Parquet.
 
     Name the series by id, or by site, gateway and channel; at most 200 of them.
@@ -124,11 +121,8 @@ def export_readings(
         raise unprocessable("query.site", f"that is more than {EXPORT_SERIES_MAX} series; name a gateway or a channel")
     wanted = Wanted(series, bounds(since, until), resolution, include_bad)
     name = f"readings-{since:%Y%m%dT%H%M%SZ}-{until:%Y%m%dT%H%M%SZ}.{form}"
-    return StreamingResponse(
-        export(stream, wanted, form),
-        media_type=MEDIA_TYPES[form],
-        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
-    )
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return Download(request, wanted, form, headers)
 
 
 @router.get("/v1/gaps", summary="List what gateways had to give up")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 
 from contracts.errors import UserError
 from platform_api.kit.auth import Caller, Head, Principal, Role, Scope, require_whole
@@ -26,6 +26,7 @@ from platform_api.kit.idempotency import CREATE_RESPONSES, Made, OnceOnly
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.quotas import Quota, check_quota
 from platform_api.kit.tokens import read_key
+from platform_api.kit.work import Router
 from platform_api.tenancy import admin_queries as queries
 from platform_api.tenancy import oidc_queries, service
 from platform_api.tenancy.admin_models import (
@@ -42,7 +43,7 @@ from platform_api.tenancy.admin_models import (
 )
 from platform_api.tenancy.rules import role_fault
 
-router = APIRouter(tags=["tenancy"], responses=COMMON_RESPONSES)
+router = Router(tags=["tenancy"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
 Auditor = Annotated[Principal, Depends(require_whole(Role.HQ, Role.AUDITOR))]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Cookie, Depends, Request, Response
+from fastapi import Cookie, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from platform_api.kit.auth import Caller, require_same_origin
@@ -12,12 +12,13 @@ from platform_api.kit.db import Tx
 from platform_api.kit.errors import COMMON_RESPONSES, problem, unauthenticated
 from platform_api.kit.limits import Limits
 from platform_api.kit.tokens import ACCESS_LIFE, issue_access
+from platform_api.kit.work import Router
 from platform_api.tenancy import service
 from platform_api.tenancy.models import AccessToken, LoginRequest, Me
 from platform_api.tenancy.sessions import REFRESH_COOKIE, drop_cookies, set_cookies
 
-open_router = APIRouter(tags=["tenancy"])
-router = APIRouter(tags=["tenancy"], responses=COMMON_RESPONSES)
+open_router = Router(tags=["tenancy"])
+router = Router(tags=["tenancy"], responses=COMMON_RESPONSES)
 
 RefreshCookie = Annotated[str | None, Cookie(alias=REFRESH_COOKIE, max_length=128)]
 

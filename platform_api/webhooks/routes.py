@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from psycopg.types.json import Jsonb
 
 from platform_api.kit.auth import Principal, Role, require
@@ -18,6 +18,7 @@ from platform_api.kit.keys import new_key
 from platform_api.kit.paging import Listing, Paging
 from platform_api.kit.quotas import Quota, check_quota
 from platform_api.kit.signatures import new_secret
+from platform_api.kit.work import Router
 from platform_api.webhooks import queries
 from platform_api.webhooks.delivering import shown
 from platform_api.webhooks.models import (
@@ -34,7 +35,7 @@ from platform_api.webhooks.models import (
 )
 from platform_api.webhooks.rules import ROTATION, TEST_TYPE
 
-router = APIRouter(tags=["webhooks"], responses=COMMON_RESPONSES)
+router = Router(tags=["webhooks"], responses=COMMON_RESPONSES)
 
 Row = Mapping[str, Any]
 Subscriber = Annotated[Principal, Depends(require(Role.HQ, Role.DEALER))]

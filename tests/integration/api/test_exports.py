@@ -2,6 +2,7 @@
 
 import csv
 import io
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -112,14 +113,12 @@ def test_another_tenants_series_is_not_exported(ops: TestClient, world: World) -
 
 def test_more_exports_than_places_are_told_to_come_back(ops: TestClient, application: FastAPI, world: World) -> None:
     taken = application.state.pool.get_stats().get("requests_num", 0)
-    holding = [places.EXPORTS() for _ in range(places.PLACES_MAX)]
-    for place in holding:
-        next(place)
-    answer = ops.get("/v1/readings:export", params=whole(world))
-    # Who is sent away has taken no connection but that which told who asks.
-    assert application.state.pool.get_stats().get("requests_num", 0) == taken + 1
-    for place in holding:
-        next(place, None)
+    with ExitStack() as holding:
+        for _ in range(places.PLACES_MAX):
+            holding.enter_context(places.EXPORTS.take())
+        answer = ops.get("/v1/readings:export", params=whole(world))
+        # Who is sent away has taken no connection but that which told who asks.
+        assert application.state.pool.get_stats().get("requests_num", 0) == taken + 1
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "15")
     assert ops.get("/v1/readings:export", params=whole(world)).status_code == 200
 
