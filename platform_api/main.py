@@ -1,5 +1,6 @@
 """`shelfpulse api`: run the API; add users, keys and sandboxes."""
 
+import gc
 import json
 import signal
 import sys
@@ -54,6 +55,9 @@ def run(
     application = create_app(settings)
     if settings.metrics_port:
         serve((settings.metrics_host, settings.metrics_port), lambda: is_healthy(application.state.pool))
+    # A full collection looks through 240,000 objects that stay anyway, and stops every request for 170 ms meanwhile.
+    gc.collect()
+    gc.freeze()
     # uvicorn drains on a signal and then raises it again: by then it must not kill us, for this exit is a clean one.
     for caught in (signal.SIGTERM, signal.SIGINT):
         signal.signal(caught, lambda *_: None)

@@ -107,11 +107,9 @@ def submit(tx: Connection, actor: Actor, order_id: UUID, version: int | None, no
         order = lock_order(tx, actor, order_id)
     grant = finance.commit(tx, debtor_of(actor.tenant_id, order), order["total_minor"])
     following = move(tx, actor, order, Action.SUBMIT if grant.given else Action.HOLD)
-    if grant.given:
-        _note_committed(tx, actor, order_id, order["total_minor"])
     if grant.auto_approve:
         following = _approve(tx, actor, {**order, "state": following}, Action.APPROVE, "within credit")
-    bump(tx, actor, order_id)
+    bump(tx, actor, order_id, committed_minor=order["total_minor"] if grant.given else 0)
     return following
 
 
@@ -150,12 +148,13 @@ def approve(tx: Connection, actor: Actor, order_id: UUID, version: int) -> State
 def override(tx: Connection, actor: Actor, order_id: UUID, version: int, reason: str) -> State:
     """Approve an order that is held for credit all the same."""
     order = lock_order(tx, actor, order_id, version)
+    committed_minor = 0
     if order["state"] == State.CREDIT_HOLD:
-        finance.commit(tx, debtor_of(actor.tenant_id, order), order["total_minor"], override=True)
-        _note_committed(tx, actor, order_id, order["total_minor"])
+        committed_minor = order["total_minor"]
+        finance.commit(tx, debtor_of(actor.tenant_id, order), committed_minor, override=True)
         tx.execute(queries.OVERRIDE_CREDIT, {"tenant_id": actor.tenant_id, "order_id": order_id})
     following = _approve(tx, actor, order, Action.OVERRIDE, reason)
-    bump(tx, actor, order_id)
+    bump(tx, actor, order_id, committed_minor=committed_minor)
     return following
 
 
@@ -164,10 +163,9 @@ def cancel(tx: Connection, actor: Actor, order_id: UUID, version: int, reason: s
     order = lock_order(tx, actor, order_id, version)
     following = move(tx, actor, order, Action.CANCEL, reason)
     finance.uncommit(tx, debtor_of(actor.tenant_id, order), order["committed_minor"])
-    _note_committed(tx, actor, order_id, -order["committed_minor"])
     reserving.release(tx, actor.tenant_id, reference_of(order_id))
     tx.execute(queries.RELEASE_LINES, {"tenant_id": actor.tenant_id, "order_id": order_id})
-    bump(tx, actor, order_id)
+    bump(tx, actor, order_id, committed_minor=-order["committed_minor"])
     return following
 
 
@@ -212,9 +210,10 @@ def allocate_back_orders(tx: Connection, now: datetime) -> int:
     return len(rows)
 
 
-def bump(tx: Connection, actor: Actor, order_id: UUID) -> None:
-    """The order has changed: earlier ETags are stale."""
-    tx.execute(queries.BUMP, {"tenant_id": actor.tenant_id, "order_id": order_id})
+def bump(tx: Connection, actor: Actor, order_id: UUID, *, committed_minor: int = 0) -> None:
+    """The order has changed: earlier ETags are stale. ``committed_minor`` is added to what it takes of the credit."""
+    place = {"tenant_id": actor.tenant_id, "order_id": order_id}
+    tx.execute(queries.BUMP, {**place, "committed_minor": committed_minor})
 
 
 def _approve(tx: Connection, actor: Actor, order: Row, action: Action, reason: str) -> State:
@@ -229,8 +228,3 @@ def _reprice(tx: Connection, actor: Actor, order: Row, now: datetime) -> None:
     discounts = read_discounts(tx, actor.tenant_id, order["order_id"])
     priced = price_lines(tx, actor.tenant_id, buyer, wanted, now, discounts)
     write_lines(tx, actor.tenant_id, order["order_id"], priced.lines, priced.totals)
-
-
-def _note_committed(tx: Connection, actor: Actor, order_id: UUID, amount_minor: int) -> None:
-    place = {"tenant_id": actor.tenant_id, "order_id": order_id}
-    tx.execute(queries.ADD_COMMITTED, {**place, "amount_minor": amount_minor})

@@ -1,8 +1,8 @@
 """Security headers of every response, written by a plain ASGI wrapper (streams pass untouched)."""
 
+from collections.abc import Mapping
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # style-src without 'unsafe-inline': pages set styles through the CSSOM, which the policy allows.
@@ -20,6 +20,15 @@ SECURITY_HEADERS: Final = {
     "X-Frame-Options": "DENY",
 }
 HSTS: Final = "max-age=31536000"
+
+
+def _encoded(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Headers as ASGI has them."""
+    return {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in headers.items()}
+
+
+_ALWAYS: Final = _encoded({**SECURITY_HEADERS, "Cache-Control": "no-store"})
+_HTTPS: Final = _encoded({"Strict-Transport-Security": HSTS})
 
 
 class SecurityHeaders:
@@ -42,15 +51,13 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "no-store")
                 # Left by whoever counted the request (kit/auth.py); IETF draft "RateLimit header fields for HTTP".
-                for name, value in scope.get("state", {}).get("rate_limit", {}).items():
-                    headers.setdefault(name, value)
-                if scope.get("scheme") == "https":
-                    headers.setdefault("Strict-Transport-Security", HSTS)
+                counted = scope.get("state", {}).get("rate_limit", {})
+                added = _ALWAYS | _encoded(counted) | (_HTTPS if scope.get("scheme") == "https" else {})
+                told = list(message.get("headers", ()))
+                for name, _ in told:
+                    added.pop(name.lower(), None)
+                message["headers"] = [*told, *added.items()]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

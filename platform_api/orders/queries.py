@@ -100,7 +100,8 @@ WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s
 
 # Once for each request that changed an order, whatever it changed: what ETag names.
 BUMP = """
-UPDATE sales_order SET version = version + 1, updated_at = book_time()
+UPDATE sales_order
+SET version = version + 1, committed_minor = committed_minor + %(committed_minor)s, updated_at = book_time()
 WHERE tenant_id = %(tenant_id)s AND order_id = %(order_id)s
 """
 
