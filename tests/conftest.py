@@ -46,7 +46,8 @@ def _may_take_s(item: pytest.Item) -> float:
 def postgres_cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with the migrated template, for servers to begin with; one for all workers of pytest-xdist."""
     own = tmp_path_factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cluster"
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    folder = own / "cluster" if run is None else own.parent / f"cluster-{run}"
     prepare_cluster(folder)
     return folder
 
