@@ -15,7 +15,7 @@ from platform_api.logistics.models import CarrierEvent
 from platform_api.logistics.rules import ShelfVerdict, ShipmentState, judge_refill
 from platform_api.logistics.service import note
 from platform_api.orders.rules import Action, State
-from platform_api.orders.service import Actor, lock_order, move
+from platform_api.orders.service import Actor, lock_if_there, move
 
 Row = Mapping[str, Any]
 
@@ -50,8 +50,8 @@ def confirm_deliveries(tx: Connection, now: datetime) -> int:
     for candidate in _to_judge(tx):
         with tx.transaction():
             actor = Actor(candidate["tenant_id"], "platform")
-            order = lock_order(tx, actor, candidate["order_id"])
-            reached += _judge(tx, actor, order, candidate, now)
+            order = lock_if_there(tx, actor, candidate["order_id"])
+            reached += order is not None and _judge(tx, actor, order, candidate, now)
     return reached
 
 

@@ -23,6 +23,7 @@ from platform_api.orders.rules import WAITING, Action, State
 from platform_api.orders.service import (
     Actor,
     change_line,
+    lock_if_there,
     lock_order,
     move,
     note,
@@ -203,8 +204,8 @@ def allocate_back_orders(tx: Connection, now: datetime) -> int:
     for row in rows:
         actor = Actor(row["tenant_id"], "platform")
         with tx.transaction():
-            order = lock_order(tx, actor, row["order_id"])
-            if State(order["state"]) in WAITING:
+            order = lock_if_there(tx, actor, row["order_id"])
+            if order is not None and State(order["state"]) in WAITING:
                 allocate(tx, actor, order)
                 bump(tx, actor, row["order_id"])
     return len(rows)

@@ -72,7 +72,9 @@ def ask(tx: Connection, hand: Hand, wish: Wish) -> UUID | None:
 
 def lock(tx: Connection, hand: Hand, transfer_id: UUID, version: int) -> Row:
     """The transfer's row, held until the transaction ends. Raises ApiError (404, 412)."""
-    row = _lock(tx, hand, transfer_id)
+    row = _lock_if_there(tx, hand, transfer_id)
+    if row is None:
+        raise not_found("transfer")
     if row["version"] != version:
         raise stale("transfer")
     return row
@@ -130,8 +132,8 @@ def close(tx: Connection, hand: Hand, row: Row, reason: str) -> None:
 def give_up(tx: Connection, tenant_id: str, transfer_id: UUID, reason: str) -> bool:
     """Close a transfer that nobody needs any more; False when nothing of it waits by now. For the worker."""
     hand = Hand(tenant_id)
-    row = _lock(tx, hand, transfer_id)
-    if not any(line.waiting for line in _lines(row).values()):
+    row = _lock_if_there(tx, hand, transfer_id)
+    if row is None or not any(line.waiting for line in _lines(row).values()):
         return False
     close(tx, hand, row, reason)
     return True
@@ -145,8 +147,8 @@ def hold_back_orders(tx: Connection) -> int:
     rows = tx.execute(transfers.BACK_ORDERS).fetchall()
     for one in rows:
         with tx.transaction():
-            row = _lock(tx, Hand(one["tenant_id"]), one["transfer_id"])
-            if _hold_waiting(tx, {**row, "tenant_id": one["tenant_id"]}):
+            row = _lock_if_there(tx, Hand(one["tenant_id"]), one["transfer_id"])
+            if row is not None and _hold_waiting(tx, row):
                 tx.execute(transfers.BUMP, one)
     return len(rows)
 
@@ -169,10 +171,11 @@ def _lines(row: Row) -> dict[str, Progress]:
     return {line["sku"]: progress_of(line) for line in row["lines"]}
 
 
-def _lock(tx: Connection, hand: Hand, transfer_id: UUID) -> Row:
+def _lock_if_there(tx: Connection, hand: Hand, transfer_id: UUID) -> Row | None:
+    """The transfer's row, None when it is gone: a reset of a sandbox may be quicker than the worker."""
     place = {**hand.scope, "transfer_id": transfer_id}
     if tx.execute(transfers.LOCK_TRANSFER, place).fetchone() is None:
-        raise not_found("transfer")
+        return None
     # Read again: until it was locked, another may have changed its lines.
     return _read(tx, hand, transfer_id)
 
