@@ -317,8 +317,8 @@ def read_snapshot(connection: psycopg.Connection, version: int, elsewhere: Elsew
             for tenant, site, sku, reorder_point, target, mode in connection.execute(queries.POLICIES)
         },
         {
-            SiteSku(tenant, site, sku): Proposal(cycle, units, ProposalState(state))
-            for tenant, site, sku, cycle, units, state in connection.execute(queries.PROPOSALS)
+            SiteSku(tenant, site, sku): Proposal(cycle, units, ProposalState(state), changed)
+            for tenant, site, sku, cycle, units, state, changed in connection.execute(queries.PROPOSALS)
         },
         elsewhere,
         frozenset(connection.execute(queries.BACKFILLS).fetchall()),

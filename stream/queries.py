@@ -11,7 +11,7 @@ SELECT tenant_id, gateway_id, slot_id, site_id, sku, channel, unit_weight_g, cap
 POLICIES: Final = "SELECT tenant_id, site_id, sku, reorder_point, target, mode FROM stock_policy"
 # The newest cycle of each (site, SKU) decides; older ones are over.
 PROPOSALS: Final = """
-SELECT DISTINCT ON (tenant_id, site_id, sku) tenant_id, site_id, sku, cycle, units, state
+SELECT DISTINCT ON (tenant_id, site_id, sku) tenant_id, site_id, sku, cycle, units, state, updated_at
 FROM proposal
 ORDER BY tenant_id, site_id, sku, cycle DESC, created_at DESC
 """

@@ -15,6 +15,8 @@ PUT_BACK_WAIT: Final = timedelta(seconds=20)
 """A trigger waits this long: what was taken may be put back."""
 ENDED: Final = (ProposalState.RECEIVED, ProposalState.EXPIRED)
 """States that end a cycle by themselves: the next may begin although the shelf is still low."""
+REST: Final = timedelta(days=1)
+"""A shelf that is still low is proposed again so long after somebody said no, or disputed what came (decision 24)."""
 
 
 class PolicyMode(StrEnum):
@@ -34,11 +36,12 @@ class Policy(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """The newest proposal of one (site, SKU)."""
+    """The newest proposal of one (site, SKU). ``changed``: since when it is in its state."""
 
     cycle: int
     units: int
     state: ProposalState
+    changed: datetime
 
 
 @dataclass(slots=True)
@@ -85,11 +88,12 @@ def decide(
 
     ``last`` is the newest proposal that is known; ``event_now`` the time of the newest event of this shelf (None when
     there is none), ``wall_now`` ours. Fires once a cycle: after that the shelf must have been above the reorder point,
-    or the proposal received or expired, before it fires again. On order counts as on hand while a proposal is live.
+    or the proposal received or expired, or have been turned down for ``REST``, before it fires again. On order counts
+    as on hand while a proposal is live.
     """
     live = last is not None and last.state in LIVE_PROPOSALS
     if last is not None:
-        _learn(cycle, last)
+        _learn(cycle, last, wall_now)
     if policy is None or policy.mode is PolicyMode.OFF or not cycle.slots:
         _rest(cycle)
         return None
@@ -119,13 +123,20 @@ def decide(
     return Trigger(cycle.cycle, policy.target - on_hand - on_order, on_hand, on_order, at)
 
 
-def _learn(cycle: Cycle, last: Proposal) -> None:
+def _learn(cycle: Cycle, last: Proposal, wall_now: datetime) -> None:
     """Take over what the database says of the newest cycle; what it does not know yet is our own, and newer."""
-    if last.cycle > cycle.cycle:
-        cycle.cycle = last.cycle
-        cycle.fired = last.state not in ENDED
-    elif last.cycle == cycle.cycle and last.state in ENDED:
+    if last.cycle < cycle.cycle:
+        return
+    if _is_over(last, wall_now):
         cycle.fired = False
+    elif last.cycle > cycle.cycle:
+        cycle.fired = True
+    cycle.cycle = last.cycle
+
+
+def _is_over(last: Proposal, wall_now: datetime) -> bool:
+    """Whether the next cycle may begin although the shelf is still low."""
+    return last.state in ENDED or (last.state not in LIVE_PROPOSALS and wall_now >= last.changed + REST)
 
 
 def _rest(cycle: Cycle) -> None:

@@ -136,7 +136,7 @@ def _ask_refill(tx: Connection, row: Row, units: int, since: datetime, now: date
 
 def _find_way(tx: Connection, row: Row, now: datetime, planner: Planner) -> Way:
     if row["state"] == ProposalState.OPEN:
-        _require_cooled_down(tx, row, now)
+        _require_leave(tx, row, now)
     backroom = tx.execute(queries.BACKROOM, row).fetchone()
     free = 0 if backroom is None else int(backroom["free"])
     considered = [{"source": row["site_id"], "units": free, "cost_minor": 0}]
@@ -166,11 +166,15 @@ def _find_way(tx: Connection, row: Row, now: datetime, planner: Planner) -> Way:
     return _order(tx, row, buyer, considered, now, planner)
 
 
-def _require_cooled_down(tx: Connection, row: Row, now: datetime) -> None:
+def _require_leave(tx: Connection, row: Row, now: datetime) -> None:
+    """Raise BlockedError where a policy may not order by itself: it cools down, or people said no the last time."""
     last = tx.execute(queries.LAST_ORDERED, row).fetchone()
     assert last is not None
     if last["at"] is not None and now < last["at"] + timedelta(seconds=row["cooldown_s"]):
         msg = f"cools down: the last one was at {last['at']:%Y-%m-%d %H:%M} UTC"
+        raise BlockedError(msg)
+    if last["state_before"] == ProposalState.REJECTED:
+        msg = "the last one was turned down or its order cancelled: approve this one to order again"
         raise BlockedError(msg)
 
 

@@ -18,11 +18,15 @@ LIMIT 1
 FOR UPDATE OF p SKIP LOCKED
 """
 
-# When a SKU was last ordered for a site: an automatic order waits until the cooldown is over.
+# When a SKU was last ordered for a site: an automatic order waits until the cooldown is over; and whether people turned
+# down the cycle before this one.
 LAST_ORDERED = """
-SELECT max(f.at) AS at FROM proposal_flow f JOIN proposal p USING (tenant_id, proposal_id)
-WHERE p.tenant_id = %(tenant_id)s AND p.site_id = %(site_id)s AND p.sku = %(sku)s AND f.outcome <> 'blocked'
-  AND p.proposal_id <> %(proposal_id)s
+SELECT (SELECT max(f.at) FROM proposal_flow f JOIN proposal p USING (tenant_id, proposal_id)
+        WHERE p.tenant_id = %(tenant_id)s AND p.site_id = %(site_id)s AND p.sku = %(sku)s AND f.outcome <> 'blocked'
+          AND p.proposal_id <> %(proposal_id)s) AS at,
+       (SELECT p.state FROM proposal p
+        WHERE p.tenant_id = %(tenant_id)s AND p.site_id = %(site_id)s AND p.sku = %(sku)s AND p.cycle < %(cycle)s
+        ORDER BY p.cycle DESC LIMIT 1) AS state_before
 """
 
 # The dealer who buys for a site: the nearest one above it, or whoever runs it.

@@ -268,7 +268,7 @@ def test_what_lies_in_the_back_room_is_not_ordered_and_an_automatic_order_cools_
     assert newest["state"] == "ordered"
 
 
-def test_a_cancelled_order_frees_the_shelf_for_another_cycle(
+def test_after_a_cancelled_order_the_next_cycle_waits_for_somebody_to_say_yes(
     market: TestClient, world: World, worker: psycopg.Connection[Any]
 ) -> None:
     let_policies_order(worker)
@@ -278,6 +278,16 @@ def test_a_cancelled_order_frees_the_shelf_for_another_cycle(
     market.post(f"/v1/orders/{order['id']}:cancel", json={"reason": "not now"}, headers=match)
     assert jobs.confirm_refills(worker, now()) == 1
     assert proposal(market, world)["state"] == "rejected"
+    again_at_once(worker)  # a day later: tests/unit/stream/test_replenish.py
+    tomorrow = now() + timedelta(days=1)
+    jobs.fulfil_proposals(worker, tomorrow, PLANNER)
+    (newest, *_) = market.get("/v1/proposals", params={"site": "east-1"}).json()["items"]
+    assert (newest["state"], newest["outcome"]) == ("open", "blocked")
+    assert newest["note"] == "the last one was turned down or its order cancelled: approve this one to order again"
+    tag = {"If-Match": f'"{newest["version"]}"'}
+    assert market.post(f"/v1/proposals/{newest['id']}:approve", headers=tag).status_code == 200
+    jobs.fulfil_proposals(worker, tomorrow + timedelta(hours=1), PLANNER)
+    assert market.get(f"/v1/proposals/{newest['id']}").json()["state"] == "ordered"
 
 
 def test_a_dealer_sets_the_policies_of_its_own_stores_and_no_others(market: TestClient, world: World) -> None:

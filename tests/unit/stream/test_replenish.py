@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.facts import LIVE_PROPOSALS, ProposalState
-from stream.replenish import PUT_BACK_WAIT, Cycle, Policy, PolicyMode, Proposal, Trigger, decide, observe
+from stream.replenish import PUT_BACK_WAIT, REST, Cycle, Policy, PolicyMode, Proposal, Trigger, decide, observe
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 POLICY = Policy(reorder_point=5, target=20, mode=PolicyMode.SUGGEST)
@@ -55,12 +55,12 @@ def test_what_is_put_back_in_time_cancels_it() -> None:
 
 @pytest.mark.parametrize("state", LIVE_PROPOSALS)
 def test_a_live_proposal_is_on_order(state: ProposalState) -> None:
-    assert after_wait(shelf(2), Proposal(1, 18, state)) is None
+    assert after_wait(shelf(2), Proposal(1, 18, state, NOW)) is None
 
 
 @pytest.mark.parametrize("state", [ProposalState.REJECTED, ProposalState.DISPUTED])
-def test_a_rejected_proposal_does_not_come_back_until_the_shelf_recovers(state: ProposalState) -> None:
-    cycle, last = shelf(2), Proposal(1, 18, state)
+def test_what_was_turned_down_comes_back_at_once_where_the_shelf_has_recovered_since(state: ProposalState) -> None:
+    cycle, last = shelf(2), Proposal(1, 18, state, NOW)
     assert after_wait(cycle, last) is None
     observe(cycle, ("g1", "b0"), 9)
     assert after_wait(cycle, last) is None
@@ -70,9 +70,22 @@ def test_a_rejected_proposal_does_not_come_back_until_the_shelf_recovers(state: 
     assert trigger.cycle == 2
 
 
+@pytest.mark.parametrize("state", [ProposalState.REJECTED, ProposalState.DISPUTED])
+def test_a_shelf_that_stays_low_is_proposed_again_a_day_after_it_was_turned_down(state: ProposalState) -> None:
+    cycle, last = shelf(2), Proposal(1, 18, state, NOW)
+    early, late = NOW + REST - S, NOW + REST
+    assert decide(cycle, POLICY, last, event_now=None, wall_now=early - PUT_BACK_WAIT) is None
+    assert decide(cycle, POLICY, last, event_now=None, wall_now=early) is None
+    assert decide(cycle, POLICY, last, event_now=None, wall_now=late) is None, "the wait for put-backs begins"
+    trigger = decide(cycle, POLICY, last, event_now=None, wall_now=late + PUT_BACK_WAIT)
+    assert trigger is not None
+    assert trigger.cycle == 2
+    assert decide(cycle, POLICY, last, event_now=None, wall_now=late + REST) is None, "once a cycle"
+
+
 @pytest.mark.parametrize("state", [ProposalState.RECEIVED, ProposalState.EXPIRED])
 def test_a_cycle_that_ended_lets_the_next_begin_on_a_low_shelf(state: ProposalState) -> None:
-    trigger = after_wait(shelf(2), Proposal(3, 18, state))
+    trigger = after_wait(shelf(2), Proposal(3, 18, state, NOW))
     assert trigger is not None
     assert trigger.cycle == 4
 
@@ -93,7 +106,7 @@ def test_it_fires_at_most_once_between_two_recoveries(levels: list[int]) -> None
         if level > POLICY.reorder_point:
             fired_since_recovery = 0
             if last is not None:
-                last = last._replace(state=ProposalState.REJECTED)
+                last = last._replace(state=ProposalState.REJECTED, changed=now)
         for _ in range(2):
             now += 30 * S
             trigger = decide(cycle, POLICY, last, event_now=None, wall_now=now)
@@ -101,5 +114,5 @@ def test_it_fires_at_most_once_between_two_recoveries(levels: list[int]) -> None
                 fired_since_recovery += 1
                 assert trigger.units > 0
                 assert trigger.on_hand + trigger.units == POLICY.target
-                last = Proposal(trigger.cycle, trigger.units, ProposalState.OPEN)
+                last = Proposal(trigger.cycle, trigger.units, ProposalState.OPEN, now)
         assert fired_since_recovery <= 1
