@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, LiteralString, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -36,6 +36,8 @@ _LISTEN_S: Final = 1.0
 RECENT_S: Final = 15.0
 """How far back shelves of other processes are looked for each second: an epoch that took longer to commit is seen with
 the next minute's look at all of them."""
+LABEL_LIFE: Final = timedelta(days=30)
+"""A label counts for so long: whom people silenced is heard again, and may be silenced again (ISA-18.2: shelving)."""
 STRICTER: Final = 1.4
 LOOSER: Final = 0.95
 LOOSEST: Final = 0.7
@@ -330,7 +332,7 @@ def read_snapshot(connection: psycopg.Connection, version: int, elsewhere: Elsew
         },
         {
             (tenant, kind, place): strictness_of(confirmed, refuted)
-            for tenant, kind, place, confirmed, refuted in connection.execute(queries.LABELS)
+            for tenant, kind, place, confirmed, refuted in connection.execute(queries.LABELS, {"life": LABEL_LIFE})
         },
         read_promotions(connection),
         {(tenant, site): clock_of(name) for tenant, site, name in connection.execute(queries.ZONES)},

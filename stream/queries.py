@@ -27,9 +27,11 @@ WHERE p.depth > 0 AND p.last_day >= current_date - 400
 ORDER BY 1, 2, 3, 4
 """
 ZONES: Final = "SELECT tenant_id, site_id, timezone FROM site"
+# Of the time in which labels count.
 LABELS: Final = """
 SELECT tenant_id, kind, place, count(*) FILTER (WHERE label = 'true'), count(*) FILTER (WHERE label <> 'true')
-FROM anomaly WHERE label IS NOT NULL GROUP BY tenant_id, kind, place
+FROM anomaly WHERE label IS NOT NULL AND coalesce(decided_at, detected_at) > now() - %(life)s
+GROUP BY tenant_id, kind, place
 """
 OPEN_DROPOUTS: Final = """
 SELECT anomaly_id, tenant_id, site_id, gateway_id, kind, place_kind, place, start_at, end_at, detected_at, severity,

@@ -16,6 +16,7 @@ import numpy as np
 from contracts.presence import State
 from stream.control import ChannelSetting, Snapshot
 from stream.facts import AnomalyRow, Columns, Settled, Sighting, join_columns
+from stream.kept_back import KeptBack
 from stream.spike import Spike
 from stream.unended import Unended
 from stream.watch.finding import Finding, Profile
@@ -59,6 +60,7 @@ class Watching:
         self._watch = restored(saved) or Watch(spikes=False)
         self._heartbeats = Heartbeats()
         self._unended = Unended(dropouts)
+        self._kept_back = KeptBack()
         self._gathered: list[Columns] = []
         self._count = 0
         self._due: datetime | None = None
@@ -80,7 +82,8 @@ class Watching:
             return []
         gathered, self._gathered, self._count, self._due = join_columns(self._gathered), [], 0, None
         self._refresh()
-        found = self._watch.step(gathered, self._profile, self._names.snapshot.strictness_at)
+        strictness = self._names.snapshot.strictness_at
+        found = self._kept_back.sift(self._watch.step(gathered, self._profile, strictness), strictness)
         self._heartbeats.hear(self._gateways_of(gathered), to_us(now))
         rows = [row_of(each) for each in found]
         told = {row.anomaly_id for row in rows}

@@ -120,7 +120,7 @@ class Watch:
         for fold in self._folder.step(ordered):
             found += self._take_fold(fold, strictness)
         self._now_us = max(self._now_us, int(np.max(good.time_us)))
-        return found + self._check(strictness)
+        return found + self._check()
 
     def offline(self, tenant: str, gateway: str, at_us: int) -> list[Finding]:
         """A gateway said, or its last will, that it is gone."""
@@ -201,22 +201,15 @@ class Watch:
 
     # ------------------------------------------------------------- as time passes
 
-    def _check(self, strictness: Strictness) -> list[Finding]:
+    def _check(self) -> list[Finding]:
         found: list[Finding] = []
         for key, silence in self._silences.items():
             now_us = self._now_us if self._across else silence.last_us
             if now_us // FOLD_US != self._checked.get(key, 0):
                 self._checked[key] = now_us // FOLD_US
-                found += [
-                    each for each in silence.check(now_us, self._unlike.is_open)
-                    if each.end_us is not None or strictness(each.place.tenant, each.kind, each.place.name) < IGNORED
-                ]  # fmt: skip
+                found += silence.check(now_us, self._unlike.is_open)
         found += self._unlike.check(self._now_us)
         return found
-
-
-IGNORED: Final = 8.0
-"""A threshold that people have raised so far is never reached by what has no degree."""
 
 
 def is_handling(spike: Spike, profile: Profile) -> bool:

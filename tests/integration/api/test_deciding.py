@@ -3,6 +3,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from contracts.facts import CONTROL_CHANNEL
+from stream.control import read_snapshot, strictness_of
 from tests.integration.api.conftest import token_of
 from tests.integration.api.world import World
 
@@ -32,7 +33,10 @@ def test_a_label_changes_no_state_and_reaches_the_stream(ops: TestClient, world:
         answer = ops.post(f"{path}:label", headers=FIRST, json={"label": "expected"})
         assert (answer.status_code, answer.json()["state"], answer.json()["label"]) == (200, "open", "expected")
         (heard,) = listener.notifies(timeout=10, stop_after=1)
-    assert heard.payload == "anomaly"
+        assert heard.payload == "anomaly"
+        assert list(read_snapshot(listener, 1, {}).strictness.values()) == [strictness_of(0, 1)]
+        listener.execute("UPDATE anomaly SET decided_at = decided_at - interval '31 days' WHERE label IS NOT NULL")
+        assert read_snapshot(listener, 2, {}).strictness == {}, "a label counts for a month"
     ops.post(f"{path}:dismiss", headers={"If-Match": '"2"'})
     assert ops.post(f"{path}:label", headers={"If-Match": '"3"'}, json={"label": "true"}).json()["state"] == "dismissed"
 

@@ -14,7 +14,7 @@ from contracts.presence import Presence, State
 from contracts.topics import GatewayAddress
 from stream.clean import Gateway
 from stream.control import ChannelSetting, Slot, Snapshot, strictness_of
-from stream.facts import AnomalyRow, Columns, Settled, Sighting
+from stream.facts import AnomalyRow, Columns, Settled, Sighting, join_columns
 from stream.spike import Spike
 from stream.watching import SAVE_EVERY, Watching, from_us, restored
 
@@ -67,6 +67,27 @@ def test_a_place_whose_anomalies_people_refuted_is_judged_more_strictly() -> Non
     known = Known()
     known.snapshot.strictness["acme", AnomalyKind.STUCK_SENSOR, "g1/b1.weight_g"] = strictness_of(0, 6)
     assert anomalies(feed(Watching(3, known, None), columns(1, noise(400) + STUCK))) == []
+
+
+def of_the_silent(watching: Watching, minutes: range) -> list[AnomalyRow]:
+    """What is told while only the second series speaks."""
+    return anomalies(feed(watching, columns(2, noise(len(minutes)), first_minute=minutes.start)))
+
+
+def test_a_dropout_that_labels_keep_back_is_told_when_they_end_and_never_when_it_is_over_by_then() -> None:
+    known, place = Known(), ("acme", AnomalyKind.DROPOUT, "g1/b1.weight_g")
+    known.snapshot.strictness[place] = strictness_of(0, 7)
+    watching = Watching(3, known, None)
+    feed(watching, join_columns([columns(1, noise(60)), columns(2, noise(60))]))
+    assert of_the_silent(watching, range(60, 90)) == []
+    back = [columns(series, noise(30), first_minute=90) for series in NAMES]
+    assert anomalies(feed(watching, join_columns(back))) == []
+    assert of_the_silent(watching, range(120, 150)) == []
+    known.snapshot = Snapshot(2, known.snapshot.gateways)
+    (told,) = of_the_silent(watching, range(150, 152))
+    assert (told.place, told.start, told.end) == (place[2], from_us(START_US + 60_000_000 * 119), None)
+    (over,) = anomalies(feed(watching, columns(1, [3_300.0], first_minute=152)))
+    assert (over.anomaly_id, over.end is not None) == (told.anomaly_id, True)
 
 
 def test_labels_raise_and_lower_a_threshold_within_limits() -> None:
