@@ -143,7 +143,8 @@ LEFT JOIN stock_count_line n USING (tenant_id, count_id)
 WHERE c.tenant_id = %(tenant_id)s AND {_SITES.format("l.")} AND {_bounded("c.created_at")}
 ORDER BY c.count_id, n.sku"""),
     Noun.CASES: Source(f"""
-SELECT c.case_id AS id, c.location_id AS location, c.sku, c.state, c.observed, c.booked, c.as_of, c.windows,
+SELECT c.case_id AS id, c.location_id AS location, c.sku, c.state, c.observed,
+       CASE WHEN NOT is_counted(c.tenant_id, c.location_id, c.sku) THEN c.booked END AS booked, c.as_of, c.windows,
        c.opened_at AS opened
 FROM recon_case c JOIN location l USING (tenant_id, location_id)
 WHERE c.tenant_id = %(tenant_id)s AND {_SITES.format("l.")} AND {_bounded("c.opened_at")} ORDER BY c.case_id"""),

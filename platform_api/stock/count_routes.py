@@ -65,13 +65,16 @@ def create_count(body: CountRequest, caller: Mover, tx: Tx, once: OnceOnly) -> R
 
 @router.put("/v1/counts/{count_id}/lines", summary="Note what was counted", responses=CHANGE_RESPONSES)
 def write_lines(count_id: UUID, body: Counted, caller: Mover, tx: Tx, response: Response) -> Count:
-    """Counted so far; SKUs that nobody expected may be among them. The newest word on a SKU counts."""
-    row = _lock(tx, caller, count_id, None, "open")
+    """Counted so far; SKUs that nobody expected may be among them. The newest word on a SKU counts.
+
+    Several people may count at once. Each word raises the ETag: nobody submits what they have not seen.
+    """
+    _lock(tx, caller, count_id, None, "open")
     require_skus(tx, caller, [line.sku for line in body.lines])
     place = {"tenant_id": caller.tenant_id, "count_id": count_id}
     with tx.cursor() as cursor:
         cursor.executemany(queries.WRITE_LINE, [{**place, **line.model_dump()} for line in body.lines])
-    assert row["state"] == "open"
+    tx.execute(queries.BUMP, place)
     return _answer(tx, caller, count_id, response)
 
 
@@ -98,7 +101,8 @@ def post_count(  # one argument a part of the request
 ) -> Count:
     """Differences are booked as of the time of the count; each needs its reason, by then or now.
 
-    A SKU of which a later count is booked already stays as that one found it: its ``booked`` stays null.
+    A SKU of which a later count is booked already stays as that one found it: its ``booked`` stays null. Where the
+    month of the count is closed, the differences are booked today.
     """
     row = _lock(tx, caller, count_id, version, "submitted")
     place = {"tenant_id": caller.tenant_id, "count_id": count_id}
@@ -221,6 +225,7 @@ def _book(tx: Connection, caller: Principal, count_id: UUID, row: Row, lines: Se
             reason="; ".join(f"{line['sku']}: {line['reason']}" for line in lines if line["reason"])[:500],
             reference=str(count_id),
             user_id=caller.user_id,
+            late=True,
         )
         post(tx, caller.tenant_id, move, now)
 

@@ -50,6 +50,8 @@ VALUES (%(tenant_id)s, %(count_id)s, %(sku)s, %(counted)s, %(reason)s)
 ON CONFLICT (tenant_id, count_id, sku) DO UPDATE SET counted = excluded.counted, reason = excluded.reason
 """
 
+BUMP = "UPDATE stock_count SET version = version + 1 WHERE tenant_id = %(tenant_id)s AND count_id = %(count_id)s"
+
 SUBMIT = """
 UPDATE stock_count
 SET state = 'submitted', counted_at = %(now)s, counted_by = %(user_id)s, version = version + 1
@@ -102,8 +104,10 @@ UPDATE recon_case SET state = 'gone', updated_at = now()
 WHERE tenant_id = %(tenant_id)s AND count_id = %(count_id)s AND state = 'count_asked'
 """
 
+# booked is told to nobody while somebody counts there (_COUNT).
 CASES = f"""
-SELECT r.case_id, r.location_id, r.sku, r.state, r.observed, r.booked, r.as_of, r.windows, r.opened_at, r.count_id
+SELECT r.case_id, r.location_id, r.sku, r.state, r.observed, r.as_of, r.windows, r.opened_at, r.count_id,
+       CASE WHEN NOT is_counted(r.tenant_id, r.location_id, r.sku) THEN r.booked END AS booked
 FROM recon_case r JOIN location l USING (tenant_id, location_id)
 WHERE r.tenant_id = %(tenant_id)s AND {SEEN}
   AND (%(after)s::uuid IS NULL OR r.case_id < %(after)s)

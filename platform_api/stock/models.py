@@ -339,7 +339,10 @@ class Count(BaseModel):
 
 
 class ReconCase(BaseModel):
-    """A shelf that shows something else than is booked, as of ``as_of``, for so many quiet windows."""
+    """A shelf that shows something else than is booked, as of ``as_of``, for so many quiet windows.
+
+    ``booked`` is null while a count of it is asked for or waits to be booked: whoever counts must not know it.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -350,7 +353,7 @@ class ReconCase(BaseModel):
                     "sku": "tea-500",
                     "state": "count_asked",
                     "observed": 41,
-                    "booked": 52,
+                    "booked": None,
                     "as_of": "2026-01-05T08:00:00Z",
                     "windows": 3,
                     "opened": "2026-01-05T07:50:00Z",
@@ -365,7 +368,7 @@ class ReconCase(BaseModel):
     sku: str
     state: str
     observed: int
-    booked: int
+    booked: int | None
     as_of: datetime
     windows: int
     opened: datetime

@@ -1,6 +1,6 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -119,21 +119,38 @@ def test_a_count_is_blind_and_booked_as_of_its_time_with_a_reason(hq: TestClient
     asked = hq.post("/v1/counts", json={"at": "east-1"}, headers={**store, **key("a")})
     assert (asked.status_code, asked.json()["lines"][0]["booked"]) == (201, None)
     path = asked.headers["Location"]
+    with psycopg.connect(world.dsn) as owner:
+        owner.execute(
+            """INSERT INTO recon_case (tenant_id, case_id, location_id, sku, state, observed, booked, as_of, count_id)
+               VALUES ('acme', gen_random_uuid(), 'east-1', 'tea', 'count_asked', 28, 30, now(), %s)""",
+            (asked.json()["id"],),
+        )
+    assert cases(hq, store) == [(28, None)]
+    assert ",28,,2" in hq.get("/v1/exports", params={"noun": "recon-cases"}, headers=store).text
     assert hq.post(f"{path}:submit", headers={**store, "If-Match": '"1"'}).status_code == 409  # nothing counted yet
-    hq.put(f"{path}/lines", json={"lines": [{"sku": "tea", "counted": 28}]}, headers=store)
-    assert hq.post(f"{path}:submit", headers={**store, "If-Match": '"1"'}).json()["state"] == "submitted"
+    noted = hq.put(f"{path}/lines", json={"lines": [{"sku": "tea", "counted": 28}]}, headers=store)
+    assert noted.headers["ETag"] == '"2"'
+    assert hq.post(f"{path}:submit", headers={**store, "If-Match": '"1"'}).status_code == 412  # somebody counted since
+    assert hq.post(f"{path}:submit", headers={**store, "If-Match": '"2"'}).json()["state"] == "submitted"
     away = {"from": "east-1", "to": "west-1", "lines": [{"sku": "tea", "units": 10}]}
     hq.post("/v1/transfers", json=away, headers=key("b"))
-    refused = hq.post(f"{path}:post", headers={"If-Match": '"2"'})
+    refused = hq.post(f"{path}:post", headers={"If-Match": '"3"'})
     told = "differences need a reason: tea (counted 28, booked 30)"
     assert (refused.status_code, refused.json()["detail"]) == (409, told)
     elsewhere = {"reasons": {"milk": "two broken"}}
-    assert hq.post(f"{path}:post", json=elsewhere, headers={"If-Match": '"2"'}).status_code == 422
-    booked = hq.post(f"{path}:post", json={"reasons": {"tea": "two broken"}}, headers={"If-Match": '"2"'})
+    assert hq.post(f"{path}:post", json=elsewhere, headers={"If-Match": '"3"'}).status_code == 422
+    booked = hq.post(f"{path}:post", json={"reasons": {"tea": "two broken"}}, headers={"If-Match": '"3"'})
     assert booked.status_code == 200, booked.text
     assert booked.json()["lines"] == [{"sku": "tea", "counted": 28, "reason": "two broken", "booked": 30}]
     assert stock(hq, "east-1")["on_hand"] == 18
-    assert hq.post(f"{path}:post", headers={"If-Match": '"3"'}).status_code == 409
+    assert hq.post(f"{path}:post", headers={"If-Match": '"4"'}).status_code == 409
+    assert cases(hq, store) == [(28, 30)]
+
+
+def cases(client: TestClient, headers: dict[str, str]) -> list[tuple[int, int | None]]:
+    """What shelves show and what is booked, where they differ."""
+    found = client.get("/v1/recon-cases", headers=headers).json()["items"]
+    return [(one["observed"], one["booked"]) for one in found]
 
 
 def test_what_two_counts_found_is_booked_once_whichever_is_booked_first(hq: TestClient) -> None:
@@ -143,10 +160,29 @@ def test_what_two_counts_found_is_booked_once_whichever_is_booked_first(hq: Test
         path = hq.post("/v1/counts", json={"at": "east-1"}, headers=key(name)).headers["Location"]
         line = {"sku": "tea", "counted": 28, "reason": "two broken"}
         hq.put(f"{path}/lines", json={"lines": [line]})
-        assert hq.post(f"{path}:submit", headers={"If-Match": '"1"'}).status_code == 200
+        assert hq.post(f"{path}:submit", headers={"If-Match": '"2"'}).status_code == 200
         paths.append(path)
-    booked = [hq.post(f"{path}:post", headers={"If-Match": '"2"'}).json()["lines"][0] for path in reversed(paths)]
+    booked = [hq.post(f"{path}:post", headers={"If-Match": '"3"'}).json()["lines"][0] for path in reversed(paths)]
     assert [line["booked"] for line in booked] == [30, None]
+    assert stock(hq, "east-1")["on_hand"] == 28
+
+
+def test_a_count_of_a_month_that_was_closed_since_is_booked_today(hq: TestClient, world: World) -> None:
+    month = datetime.now(UTC).replace(day=1, hour=12) - timedelta(days=2)
+    receipt = {**RECEIPT, "happened": (month - timedelta(hours=1)).isoformat()}
+    assert hq.post("/v1/receipts", json=receipt, headers=key("delivery")).status_code == 201
+    path = hq.post("/v1/counts", json={"at": "east-1"}, headers=key("count")).headers["Location"]
+    hq.put(f"{path}/lines", json={"lines": [{"sku": "tea", "counted": 28, "reason": "two broken"}]})
+    assert hq.post(f"{path}:submit", headers={"If-Match": '"2"'}).status_code == 200
+    with psycopg.connect(world.dsn) as owner:
+        owner.execute("UPDATE stock_count SET counted_at = %s", (month,))
+    closed = hq.post("/v1/stock-periods", json={"month": month.date().isoformat()}, headers=key("close"))
+    assert closed.status_code == 201, closed.text
+    booked = hq.post(f"{path}:post", headers={"If-Match": '"3"'})
+    assert (booked.status_code, booked.json()["lines"][0]["booked"]) == (200, 30), booked.text
+    with psycopg.connect(world.dsn) as owner:
+        told = owner.execute("SELECT happened_at, booked_at::date FROM stock_move WHERE kind = 'count'").fetchone()
+    assert told == (month, datetime.now(UTC).date())
     assert stock(hq, "east-1")["on_hand"] == 28
 
 
@@ -155,10 +191,10 @@ def test_a_count_is_booked_beside_a_late_sale_as_if_one_came_after_the_other(hq:
     path = hq.post("/v1/counts", json={"at": "east-1"}, headers=key("count")).headers["Location"]
     before = datetime.now(UTC)
     hq.put(f"{path}/lines", json={"lines": [{"sku": "tea", "counted": 28, "reason": "two sold"}]})
-    hq.post(f"{path}:submit", headers={"If-Match": '"1"'})
+    hq.post(f"{path}:submit", headers={"If-Match": '"2"'})
     with connect(world) as late, ThreadPoolExecutor(1) as other:
         sell(late, 2, at=before)
-        posting = other.submit(hq.post, f"{path}:post", headers={"If-Match": '"2"'})
+        posting = other.submit(hq.post, f"{path}:post", headers={"If-Match": '"3"'})
         wait_for_a_lock(world)
         late.commit()
         assert posting.result().status_code == 200, posting.result().text
