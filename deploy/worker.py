@@ -261,6 +261,7 @@ class Worker:
             ("book_stock", "* * * * * */5", self._book_stock),
             ("reconcile_stock", "*/5 * * * *", self._reconcile_stock),
             ("expire_reservations", "* * * * *", self._expire_reservations),
+            ("hold_expired", "*/10 * * * *", self._hold_expired),
             ("allocate_back_orders", "* * * * * */15", self._allocate),
             ("fulfil_proposals", "* * * * * */5", self._fulfil),
             ("confirm_refills", "* * * * * */15", self._confirm),
@@ -336,6 +337,11 @@ class Worker:
 
     def _expire_reservations(self, connection: Connection) -> None:
         channel.expire_reservations(connection, _now())
+
+    def _hold_expired(self, connection: Connection) -> None:
+        taken = channel.hold_expired(connection, _now())
+        if taken:
+            log.info("expired_held", places=taken)
 
     def _allocate(self, connection: Connection) -> None:
         channel.allocate_back_orders(connection, _now())

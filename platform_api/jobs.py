@@ -15,7 +15,7 @@ from platform_api.flows import confirming, ordering, refilling, replenishing
 from platform_api.imports import batch_queries
 from platform_api.kit import idempotency
 from platform_api.replenishment.planning import Planner
-from platform_api.stock import booking, reconciling, reserving, tills, transferring
+from platform_api.stock import booking, expiring, reconciling, reserving, tills, transferring
 from platform_api.webhooks import delivering
 
 ROUNDS_MAX = 20
@@ -55,6 +55,11 @@ def expire_reservations(connection: psycopg.Connection[Any], now: datetime) -> i
     rows = _dicts(connection)
     with rows.transaction():
         return reserving.expire(rows, now)
+
+
+def hold_expired(connection: psycopg.Connection[Any], now: datetime) -> int:
+    """Put lots that have expired on hold; returns of how many articles at a place."""
+    return expiring.hold_expired(_dicts(connection), now)
 
 
 def allocate_back_orders(connection: psycopg.Connection[Any], now: datetime) -> int:

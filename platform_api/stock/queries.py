@@ -187,6 +187,25 @@ EXPIRED_UNITS = """
 SELECT w.sku, expired_units(%(tenant_id)s, %(location)s, w.sku) AS units FROM unnest(%(skus)s::text[]) AS w (sku)
 """
 
+# Where units have expired that are promised to nobody. For the worker, of all tenants.
+EXPIRED_PLACES = """
+SELECT b.tenant_id, b.location_id, b.sku FROM stock_balance b JOIN location l USING (tenant_id, location_id)
+WHERE l.kind IN ('warehouse', 'store') AND b.on_hand > b.reserved
+  AND (b.tenant_id, b.location_id, b.sku) IN (
+      SELECT s.tenant_id, s.location_id, s.sku FROM stock_lot s JOIN lot o USING (tenant_id, lot_id)
+      WHERE s.units > 0 AND o.expires_on <= (book_time() AT TIME ZONE 'UTC')::date)
+ORDER BY b.tenant_id, b.location_id, b.sku
+LIMIT 500
+"""
+
+# Of a place that is locked; as expired_units.
+EXPIRED_LOTS = """
+SELECT s.lot_id, s.units FROM stock_lot s JOIN lot o USING (tenant_id, lot_id)
+WHERE s.tenant_id = %(tenant_id)s AND s.location_id = %(location_id)s AND s.sku = %(sku)s AND s.units > 0
+  AND o.expires_on <= (book_time() AT TIME ZONE 'UTC')::date
+ORDER BY o.expires_on, s.lot_id
+"""
+
 HELD = """
 SELECT reservation_id, location_id, sku, units FROM reservation
 WHERE tenant_id = %(tenant_id)s AND reference = %(reference)s AND state = 'held'

@@ -18,9 +18,10 @@ STATES: Final[dict[str, tuple[str, ...]]] = {
     "shipment": (
         "dispatched", "in_transit", "out_for_delivery", "delivered", "exception", "confirmed", "disputed", "unknown",
     ),
+    "stock": ("held", "released", "written_off"),
     "transfer": ("requested", "sent", "received", "closed"),
 }  # fmt: skip
-"""What is told: each noun, and the states that it comes to; of a transfer the acts, of which each part is one."""
+"""What is told: each noun, and the states that it comes to; of a transfer and of stock on hold the acts."""
 EVENT_TYPES: Final = frozenset(f"{noun}.{state}" for noun, states in STATES.items() for state in states)
 MEDIA_TYPE: Final = "application/cloudevents+json"
 TYPE_PREFIX: Final = "shelfpulse."

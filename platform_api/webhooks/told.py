@@ -111,6 +111,17 @@ class TransferData(BaseModel):
     proposal: UUID | None
 
 
+class StockData(BaseModel):
+    """Units that were put on hold at a site, released or written off, and why; of one lot unless ``lot`` is null."""
+
+    move: UUID
+    site: str
+    sku: str
+    lot: str | None
+    units: int
+    reason: str
+
+
 class TrialData(BaseModel):
     """A trial of a subscription, and who asked for it."""
 
@@ -143,6 +154,7 @@ DATA: Final[dict[str, type[BaseModel]]] = {
     "receivable": ReceivableData,
     "return": ReturnData,
     "shipment": ShipmentData,
+    "stock": StockData,
     "transfer": TransferData,
 }
 """What is told of each noun of ``rules.STATES``."""

@@ -172,6 +172,40 @@ def test_what_has_expired_is_promised_to_nobody(
     assert act(market, it, "send").json()["lines"][0]["sent"] == 4
     assert market.get("/v1/lots", params={"location": "wh", "sku": "milk"}).json()[0]["lot"] == "old"
     holds(world)
+    # Nobody has to come for it: it goes on hold, once, and is told.
+    assert [jobs.hold_expired(worker, datetime.now(UTC)) for _ in range(2)] == [1, 0]
+    (place,) = market.get("/v1/stock", params={"sku": "milk", "kind": "hold"}).json()["items"]
+    assert (place["location"], place["on_hand"], place["expired"], place["atp"]) == ("wh.hold", 6, 6, 0)
+    told = market.get("/v1/webhook-events", params={"type": "stock.held"}).json()["items"]
+    (held,) = [one["data"] for one in told]
+    assert {name: held[name] for name in ("site", "sku", "lot", "units", "reason")} == {
+        "site": "wh", "sku": "milk", "lot": "old", "units": 6, "reason": "expired",
+    }  # fmt: skip
+    gone = {"at": "wh", "sku": "milk", "units": 6, "reason": "past its date"}
+    assert market.post("/v1/stock-holds:write-off", json=gone, headers=key()).status_code == 201
+    assert len(market.get("/v1/webhook-events", params={"type": "stock.written_off"}).json()["items"]) == 1
+    holds(world)
+
+
+def test_what_is_promised_stays_when_it_expires_until_its_promise_ends(
+    market: TestClient, world: World, worker: psycopg.Connection[Any]
+) -> None:
+    milk = {"sku": "milk", "name_en": "Milk", "unit_weight_g": 1000, "by_lot": True}
+    assert market.post("/v1/skus", json=milk, headers=key()).status_code == 201
+    today = datetime.now(UTC).date()
+    got = {"sku": "milk", "units": 6, "lot": "old", "expires": (today + timedelta(days=1)).isoformat()}
+    market.post("/v1/receipts", json={"to": "wh", "lines": [got]}, headers=key())
+    body = {"from": "wh", "to": "east-1", "lines": [{"sku": "milk", "units": 4}]}
+    it = market.post("/v1/transfer-requests", json=body, headers=key()).json()
+    worker.execute("UPDATE lot SET expires_on = %s", (today,))
+    on_hold = {"sku": "milk", "kind": "hold"}
+    for units in (2, 6):
+        assert jobs.hold_expired(worker, datetime.now(UTC)) == 1
+        (place,) = market.get("/v1/stock", params=on_hold).json()["items"]
+        assert place["on_hand"] == units
+        if units == 2:
+            act(market, it, "close", reason="it has expired")
+    holds(world)
 
 
 def test_each_act_is_told_to_whoever_runs_either_end(market: TestClient, world: World) -> None:

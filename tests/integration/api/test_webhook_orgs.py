@@ -62,6 +62,11 @@ def happen(owner: psycopg.Connection[DictRow], org: str, site: str) -> None:
            VALUES ('acme', %(id)s, %(org)s, 'CNY', 'payment', -500, %(id)s)""",
         """INSERT INTO transfer_request (tenant_id, transfer_id, origin, destination)
            VALUES ('acme', %(id)s, %(site)s, %(site)s || '.shelf')""",
+        """WITH m AS (INSERT INTO stock_move (tenant_id, move_id, kind, happened_at, booked_at, source, source_event_id)
+                      VALUES ('acme', %(id)s, 'hold', now(), now(), 'expiry', %(id)s))
+           INSERT INTO stock_entry (tenant_id, move_id, entry_no, location_id, sku, units, value_minor, happened_at)
+           VALUES ('acme', %(id)s, 1, %(site)s, 'tea', -1, 0, now()),
+                  ('acme', %(id)s, 2, %(site)s || '.hold', 'tea', 1, 0, now())""",
         "INSERT INTO stock_count (tenant_id, count_id, location_id) VALUES ('acme', %(id)s, %(site)s)",
         """INSERT INTO proposal (proposal_id, tenant_id, site_id, sku, cycle, units, state, triggered_at)
            VALUES (%(id)s, 'acme', %(site)s, 'tea', 1, 7, 'expired', now())""",
