@@ -77,8 +77,8 @@ class Bucket:
         )
         self._spikes = spikes
         self._samples = Samples()
-        dropouts = [row for row in beginning.dropouts if bucket_of(row.gateway) == number]
-        self._watching = Watching(number, names, beginning.learnt.get(key_of_state(number)), dropouts)
+        unended = [row for row in beginning.unended if bucket_of(row.gateway) == number]
+        self._watching = Watching(number, names, beginning.learnt.get(key_of_state(number)), unended)
         spikes.join(number, learnt, self._watching.is_explained)
 
     def snapshot(self) -> bytes:

@@ -137,8 +137,8 @@ class Beginning:
     """(tenant, gateway) -> boot -> the UTC ms at which its monotonic clock was 0; oldest first."""
     learnt: dict[str, bytes] = field(default_factory=dict)
     """What slow detectors saved last, by key."""
-    dropouts: list[AnomalyRow] = field(default_factory=list)
-    """Those that are open."""
+    unended: list[AnomalyRow] = field(default_factory=list)
+    """Anomalies that are open and that readings alone can end."""
 
 
 class Control:
@@ -371,11 +371,11 @@ def read_beginning(connection: psycopg.Connection) -> Beginning:
     for tenant, gateway, boot, zero_at in connection.execute(queries.ANCHORS):
         anchors.setdefault((tenant, gateway), {})[boot] = _utc_ms(zero_at)
     learnt = {key: bytes(state) for key, state in connection.execute(queries.DETECTOR_STATES)}
-    dropouts = [
+    unended = [
         AnomalyRow(anomaly_id, tenant, site, gateway, AnomalyKind(kind), *rest)
-        for anomaly_id, tenant, site, gateway, kind, *rest in connection.execute(queries.OPEN_DROPOUTS)
+        for anomaly_id, tenant, site, gateway, kind, *rest in connection.execute(queries.UNENDED)
     ]
-    return Beginning(lanes, positions, anchors, learnt, dropouts)
+    return Beginning(lanes, positions, anchors, learnt, unended)
 
 
 def _utc_ms(moment: datetime) -> int:

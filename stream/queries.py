@@ -33,10 +33,11 @@ SELECT tenant_id, kind, place, count(*) FILTER (WHERE label = 'true'), count(*) 
 FROM anomaly WHERE label IS NOT NULL AND coalesce(decided_at, detected_at) > now() - %(life)s
 GROUP BY tenant_id, kind, place
 """
-OPEN_DROPOUTS: Final = """
+# Of the kinds that readings alone can end (unended.py).
+UNENDED: Final = """
 SELECT anomaly_id, tenant_id, site_id, gateway_id, kind, place_kind, place, start_at, end_at, detected_at, severity,
        score, evidence
-FROM anomaly WHERE kind = 'dropout' AND end_at IS NULL
+FROM anomaly WHERE kind IN ('dropout', 'stuck_sensor', 'cold_chain') AND end_at IS NULL
 """
 DETECTOR_STATES: Final = "SELECT state_key, state FROM detector_state"
 DETECTOR_STATE: Final = """

@@ -50,16 +50,16 @@ def key_of_state(number: int) -> str:
 
 
 class Watching:
-    """The watch of bucket ``number``; ``saved`` is its state of before, or None, ``dropouts`` those that are open."""
+    """The watch of bucket ``number``; ``saved`` is its state of before, or None, ``unended`` what is open."""
 
     def __init__(
-        self, number: int, names: Names, saved: bytes | None, dropouts: Iterable[AnomalyRow] = ()
+        self, number: int, names: Names, saved: bytes | None, unended: Iterable[AnomalyRow] = ()
     ) -> None:  # fmt: skip
         self._key = key_of_state(number)
         self._names = names
         self._watch = restored(saved) or Watch(spikes=False)
         self._heartbeats = Heartbeats()
-        self._unended = Unended(dropouts)
+        self._unended = Unended(unended)
         self._kept_back = KeptBack()
         self._gathered: list[Columns] = []
         self._count = 0

@@ -215,3 +215,25 @@ def test_a_dropout_that_the_watch_has_forgotten_ends_with_the_first_reading_afte
     assert anomalies(feed(watching, columns(1, [3_300.0] * 3, first_minute=20))) == []
     (row,) = anomalies(feed(watching, columns(2, [4.0], first_minute=21)))
     assert row.anomaly_id == of_other.anomaly_id
+
+
+def before(kind: AnomalyKind, place: str, **evidence: float) -> AnomalyRow:
+    """What the process before this one told of a series."""
+    return silent("series", place, 5)._replace(anomaly_id=derived_id(kind), kind=kind, evidence=evidence)
+
+
+def test_a_stuck_sensor_that_the_watch_has_forgotten_ends_when_it_moves() -> None:
+    stuck = before(AnomalyKind.STUCK_SENSOR, "g1/b1.weight_g", value=3_300.0)
+    watching = Watching(3, Known(), None, [stuck])
+    assert anomalies(feed(watching, columns(1, [3_300.0] * 3, first_minute=6), columns(2, [4.0], first_minute=9))) == []
+    (row,) = anomalies(feed(watching, columns(1, [3_300.0, 3_298.5, 3_299.0], first_minute=10)))
+    assert (row.anomaly_id, row.end) == (stuck.anomaly_id, from_us(START_US + 60_000_000 * 11))
+
+
+def test_a_warm_cooler_that_the_watch_has_forgotten_ends_when_it_is_cool_twice_in_a_row() -> None:
+    warm = before(AnomalyKind.COLD_CHAIN, "g1/c1.temp_c", limit_c=8.0)
+    watching = Watching(3, Known(), None, [warm])
+    assert anomalies(feed(watching, columns(2, [9.0, 7.0, 9.0, 8.0], first_minute=6))) == []
+    (row,) = anomalies(feed(watching, columns(2, [7.5, 7.0], first_minute=10)))
+    assert (row.anomaly_id, row.end) == (warm.anomaly_id, from_us(START_US + 60_000_000 * 9))
+    assert anomalies(feed(watching, columns(2, [7.5, 7.0], first_minute=20))) == []
