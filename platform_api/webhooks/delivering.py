@@ -30,13 +30,15 @@ from platform_api.webhooks.rules import (
 )
 
 TIMEOUT_S: Final = 10.0
+SLOW_S: Final = 2.0
+"""An endpoint that took longer to take the last event is slow."""
 ENDPOINT_MAX: Final = 4
-"""Deliveries to one endpoint that are under way at once; one while it fails."""
+"""Deliveries to one endpoint that are under way at once; one while it fails or is slow."""
 TENANT_MAX: Final = 8
-TENANT_FAILING_MAX: Final = 2
+TENANT_APART_MAX: Final = 2
 ALL_MAX: Final = 48
-ALL_FAILING_MAX: Final = 16
-"""Of one tenant and of all, in one worker. Those to endpoints that fail are apart: nobody else waits for them."""
+ALL_APART_MAX: Final = 16
+"""Of one tenant and of all, in one worker. Endpoints that fail or are slow are apart: nobody waits for them."""
 LOOK_S: Final = 0.5
 """While endpoints are waited for, what is due meanwhile is looked for this often."""
 ROUND_S: Final = 60.0
@@ -50,10 +52,14 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How deliveries are sent: seconds of one exchange, which addresses may be asked, and the dice of delays."""
+    """How deliveries are sent: seconds of one exchange, which addresses may be asked, and the dice of delays.
+
+    ``slow_s``: an exchange that took longer makes its endpoint a slow one.
+    """
 
     reach: Reach = PUBLIC
     timeout_s: float = TIMEOUT_S
+    slow_s: float = SLOW_S
     chance: Callable[[], float] = random.random
 
     @property
@@ -64,11 +70,12 @@ class Sending:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """An attempt: the answer, or what was in its way."""
+    """An attempt: the answer, or what was in its way, and the seconds that it took."""
 
     row: Row
     answer: Answer | None
     error: str
+    took_s: float
 
 
 def deliver(
@@ -84,7 +91,7 @@ def deliver(
     tried = 0
     under_way: dict[Future[Tried], Row] = {}
     end_s = time.monotonic() + ROUND_S
-    with ThreadPoolExecutor(ALL_MAX + ALL_FAILING_MAX, thread_name_prefix="webhook") as pool:
+    with ThreadPoolExecutor(ALL_MAX + ALL_APART_MAX, thread_name_prefix="webhook") as pool:
         while True:
             if not stopped() and time.monotonic() < end_s:
                 for row in _claim(tx, clock(), sending, under_way.values()):
@@ -114,11 +121,13 @@ def attempt(row: Row, sending: Sending) -> Tried:
         **({SANDBOX_HEADER: "true"} if row["sandbox"] else {}),
         **signed_headers(keys, str(row["event_id"]), datetime.now(UTC), body),
     }
+    start_s = time.monotonic()
     try:
         answer = post(row["url"], headers, body.encode(), timeout_s=sending.timeout_s, reach=sending.reach)
     except DestinationError as error:
-        return Tried(row, None, str(error))
-    return Tried(row, answer, "" if fate_of(answer.status, 1) is Fate.DELIVERED else f"answered {answer.status}")
+        return Tried(row, None, str(error), time.monotonic() - start_s)
+    error_told = "" if fate_of(answer.status, 1) is Fate.DELIVERED else f"answered {answer.status}"
+    return Tried(row, answer, error_told, time.monotonic() - start_s)
 
 
 def render(row: Row) -> str:
@@ -159,12 +168,12 @@ def _claim(tx: Connection, now: datetime, sending: Sending, busy: Collection[Row
             "lease": now + sending.lease,
             "tenants": [row["tenant_id"] for row in busy],
             "webhooks": [row["webhook_id"] for row in busy],
-            "failing": [row["failing"] for row in busy],
+            "apart": [row["apart"] for row in busy],
             "endpoint": ENDPOINT_MAX,
             "tenant": TENANT_MAX,
-            "tenant_failing": TENANT_FAILING_MAX,
+            "tenant_apart": TENANT_APART_MAX,
             "all": ALL_MAX,
-            "all_failing": ALL_FAILING_MAX,
+            "all_apart": ALL_APART_MAX,
         },
     ).fetchall()
 
@@ -190,7 +199,7 @@ def _settle(tx: Connection, tried: Tried, now: datetime, sending: Sending) -> No
         },
     )
     if fate is Fate.DELIVERED:
-        tx.execute(queries.NOTE_WELL, place)
+        tx.execute(queries.NOTE_WELL, {**place, "slow": tried.took_s > sending.slow_s})
         return
     rest = rest_of(now - (row["failing_since"] or now), asked_s)
     tx.execute(queries.NOTE_FAILING, {**place, "now": now, "rests_until": now + rest})

@@ -56,7 +56,8 @@ class NewWebhook(WebhookRequest):
 class Webhook(BaseModel):
     """A subscription, to what concerns ``org`` and those below it (null: all of the tenant).
 
-    ``failing`` is since when it has taken nothing, ``former_secret_until`` until when both sign.
+    ``failing`` is since when it has taken nothing, ``slow`` whether it took longer than two seconds for the last event
+    (it is asked one at a time then, apart from those that are quick), ``former_secret_until`` until when both sign.
     """
 
     model_config = ConfigDict(
@@ -71,6 +72,7 @@ class Webhook(BaseModel):
                     "enabled": True,
                     "disabled_reason": "",
                     "failing": None,
+                    "slow": False,
                     "former_secret_until": None,
                     "created": "2026-01-05T08:12:31Z",
                     "version": 1,
@@ -87,6 +89,7 @@ class Webhook(BaseModel):
     enabled: bool
     disabled_reason: str
     failing: datetime | None
+    slow: bool
     former_secret_until: datetime | None
     created: datetime
     version: int

@@ -1,7 +1,7 @@
 """SQL of webhooks. Every statement of the API carries tenant_id; row security holds beneath it."""
 
 _WEBHOOK = """
-SELECT webhook_id, org_id, url, description, events, enabled, disabled_reason, failing_since, previous_until,
+SELECT webhook_id, org_id, url, description, events, enabled, disabled_reason, failing_since, slow, previous_until,
        created_at, version
 FROM webhook WHERE tenant_id = %(tenant_id)s AND (%(orgs)s::text[] IS NULL OR org_id = ANY(%(orgs)s))
 """
@@ -35,7 +35,7 @@ UPDATE_WEBHOOK = """
 UPDATE webhook
 SET url = %(url)s, description = %(description)s, events = %(events)s, enabled = %(enabled)s,
     disabled_reason = CASE WHEN %(enabled)s THEN '' ELSE 'by hand' END, failing_since = NULL, rests_until = NULL,
-    version = version + 1
+    slow = false, version = version + 1
 WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s
 """
 
@@ -99,16 +99,16 @@ SET state = 'pending', attempts = 0, next_at = now(), status = NULL, error = '',
 # ---------------------------------------------------------------- the worker, of all tenants
 
 # Taken until a lease ends: what a worker that dies had taken comes again. Of an endpoint, of a tenant and in all so
-# many are under way at once, counting the busy ones of this worker; those of endpoints that fail are counted apart, so
-# that they wait for each other alone, and rest after each failure. Everyone gets one before anyone gets two. What is
+# many are under way at once, counting the busy ones of this worker; those of endpoints that fail or are slow are apart,
+# so that they wait for each other alone, and rest after each failure. Everyone gets one before anyone gets two. What is
 # told of a thing waits for what happened to it before.
 CLAIM = """
 WITH busy AS (
-    SELECT * FROM unnest(%(tenants)s::text[], %(webhooks)s::uuid[], %(failing)s::boolean[])
-        AS b (tenant_id, webhook_id, failing)
+    SELECT * FROM unnest(%(tenants)s::text[], %(webhooks)s::uuid[], %(apart)s::boolean[])
+        AS b (tenant_id, webhook_id, apart)
 ), due AS (
-    SELECT w.tenant_id, w.webhook_id, d.event_id, d.next_at, w.failing_since, w.failing_since IS NOT NULL AS failing,
-           w.url, w.secret,
+    SELECT w.tenant_id, w.webhook_id, d.event_id, d.next_at, w.failing_since, w.url, w.secret,
+           w.failing_since IS NOT NULL OR w.slow AS apart,
            CASE WHEN w.previous_until > %(now)s THEN w.previous_secret ELSE '' END AS previous_secret,
            row_number() OVER (PARTITION BY w.tenant_id, w.webhook_id ORDER BY d.next_at) AS nth
     FROM webhook w CROSS JOIN LATERAL (
@@ -119,27 +119,28 @@ WITH busy AS (
               WHERE e.tenant_id = p.tenant_id AND e.webhook_id = p.webhook_id AND e.subject = p.subject
                 AND e.number < p.number AND e.state = 'pending')
         ORDER BY p.next_at, p.number
-        LIMIT (SELECT greatest(0, CASE WHEN w.failing_since IS NULL THEN %(endpoint)s ELSE 1 END - count(*))
+        LIMIT (SELECT greatest(0, CASE WHEN w.failing_since IS NOT NULL OR w.slow THEN 1 ELSE %(endpoint)s END
+                                  - count(*))
                FROM busy b WHERE b.tenant_id = w.tenant_id AND b.webhook_id = w.webhook_id)
         FOR UPDATE SKIP LOCKED
     ) d
     WHERE w.enabled AND (w.rests_until IS NULL OR w.rests_until <= %(now)s)
 ), of_tenant AS (
-    SELECT due.*, row_number() OVER (PARTITION BY tenant_id, failing ORDER BY nth, next_at)
-        + (SELECT count(*) FROM busy b WHERE b.tenant_id = due.tenant_id AND b.failing = due.failing) AS turn
+    SELECT due.*, row_number() OVER (PARTITION BY tenant_id, apart ORDER BY nth, next_at)
+        + (SELECT count(*) FROM busy b WHERE b.tenant_id = due.tenant_id AND b.apart = due.apart) AS turn
     FROM due
 ), of_all AS (
-    SELECT of_tenant.*, row_number() OVER (PARTITION BY failing ORDER BY turn, next_at)
-        + (SELECT count(*) FROM busy b WHERE b.failing = of_tenant.failing) AS place
-    FROM of_tenant WHERE turn <= CASE WHEN failing THEN %(tenant_failing)s ELSE %(tenant)s END
+    SELECT of_tenant.*, row_number() OVER (PARTITION BY apart ORDER BY turn, next_at)
+        + (SELECT count(*) FROM busy b WHERE b.apart = of_tenant.apart) AS place
+    FROM of_tenant WHERE turn <= CASE WHEN apart THEN %(tenant_apart)s ELSE %(tenant)s END
 ), taken AS (
     UPDATE webhook_delivery d SET attempts = d.attempts + 1, next_at = %(lease)s
     FROM of_all a
     WHERE d.tenant_id = a.tenant_id AND d.webhook_id = a.webhook_id AND d.event_id = a.event_id
-      AND a.place <= CASE WHEN a.failing THEN %(all_failing)s ELSE %(all)s END
+      AND a.place <= CASE WHEN a.apart THEN %(all_apart)s ELSE %(all)s END
     RETURNING d.tenant_id, d.webhook_id, d.event_id, d.attempts
 )
-SELECT taken.*, a.failing, a.failing_since, a.url, a.secret, a.previous_secret, o.type, o.subject, o.data, o.at,
+SELECT taken.*, a.apart, a.failing_since, a.url, a.secret, a.previous_secret, o.type, o.subject, o.data, o.at,
        t.sandbox_of IS NOT NULL AS sandbox
 FROM taken JOIN of_all a USING (tenant_id, webhook_id, event_id) JOIN outbox o USING (tenant_id, event_id)
 JOIN tenant t USING (tenant_id)
@@ -156,8 +157,8 @@ WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s AND event_id = %
 """
 
 NOTE_WELL = """
-UPDATE webhook SET failing_since = NULL, rests_until = NULL
-WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s AND failing_since IS NOT NULL
+UPDATE webhook SET failing_since = NULL, rests_until = NULL, slow = %(slow)s
+WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s AND (failing_since IS NOT NULL OR slow <> %(slow)s)
 """
 
 NOTE_FAILING = """

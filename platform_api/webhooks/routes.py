@@ -210,6 +210,7 @@ def _shown(row: Row) -> dict[str, Any]:
         "id": row["webhook_id"],
         "org": row["org_id"],
         "failing": row["failing_since"],
+        "slow": row["slow"],
         "former_secret_until": until if until is not None and until > datetime.now(UTC) else None,
         "created": row["created_at"],
         **{name: row[name] for name in same},

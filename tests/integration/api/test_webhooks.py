@@ -17,7 +17,7 @@ from psycopg.rows import DictRow, dict_row
 from deploy.local.deadline import wait_until
 from platform_api.kit.destinations import Reach
 from platform_api.kit.signatures import is_signed
-from platform_api.webhooks.delivering import ENDPOINT_MAX, TENANT_FAILING_MAX, TENANT_MAX, Sending, deliver, forget
+from platform_api.webhooks.delivering import ENDPOINT_MAX, TENANT_APART_MAX, TENANT_MAX, Sending, deliver, forget
 from platform_api.webhooks.rules import RETRY_S
 from tests.integration.api.conftest import bearer
 from tests.integration.api.world import World, add_anomaly
@@ -26,6 +26,8 @@ from tests.services.receiver import DRIP, HANG, Receiver, receive
 Row = dict[str, Any]
 LATER = timedelta(days=2)
 WAIT_S: Final = 60.0
+PATIENT: Final = {"timeout_s": WAIT_S, "slow_s": 10 * WAIT_S}
+"""On a machine that does much else nobody is slow unless a test says so."""
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def tell(owner: psycopg.Connection[DictRow], site: str = "east-1", tenant: str =
 def send(owner: psycopg.Connection[DictRow], after: timedelta = timedelta(), **sending: Any) -> int:
     """Send what is due at one time, which stands still meanwhile."""
     at = datetime.now(UTC) + after
-    return deliver(owner, lambda: at, Sending(reach=Reach(loopback=True), **{"timeout_s": 60.0, **sending}))
+    return deliver(owner, lambda: at, Sending(reach=Reach(loopback=True), **{**PATIENT, **sending}))
 
 
 def deliveries(hq: TestClient, hook: Row) -> list[Row]:
@@ -280,7 +282,7 @@ def delivering(world: World, receiver: Receiver, after: timedelta = timedelta())
 
     def round_() -> None:
         with psycopg.connect(world.dsn, autocommit=True, row_factory=dict_row) as connection:
-            sending = Sending(reach=Reach(loopback=True), timeout_s=10 * WAIT_S)
+            sending = Sending(reach=Reach(loopback=True), timeout_s=10 * WAIT_S, slow_s=10 * WAIT_S)
             deliver(connection, lambda: datetime.now(UTC) + after, sending)
 
     receiver.released.clear()
@@ -325,9 +327,34 @@ def test_slow_endpoints_take_their_share_and_hold_up_neither_their_tenant_nor_ot
         tell(owner)
         # All three fail by now: one is asked of each, of two of them at once.
         with delivering(world, receiver, timedelta(minutes=1)):
-            assert wait_until(lambda: paths(receiver).total() == TENANT_FAILING_MAX, WAIT_S)
+            assert wait_until(lambda: paths(receiver).total() == TENANT_APART_MAX, WAIT_S)
             assert wait_until(lambda: paths(quick)["/acme"] == events + 1, WAIT_S)
-            assert paths(receiver).total() == len(paths(receiver)) == TENANT_FAILING_MAX
+            assert paths(receiver).total() == len(paths(receiver)) == TENANT_APART_MAX
+
+
+def test_an_endpoint_that_took_long_is_asked_one_at_a_time_apart_from_the_quick_until_it_is_quick_again(
+    hq: TestClient, receiver: Receiver, owner: psycopg.Connection[DictRow], world: World
+) -> None:
+    slow = subscribe(hq, receiver, "proposal.expired", path="/slow")
+
+    def is_slow() -> bool:
+        return bool(hq.get(f"/v1/webhooks/{slow['id']}").json()["slow"])
+
+    for limit_s, expected in ((0.0, True), (WAIT_S, False), (0.0, True)):
+        tell(owner)
+        assert send(owner, slow_s=limit_s) == 1
+        assert is_slow() is expected
+    receiver.requests.clear()
+    with receive() as quick:
+        subscribe(hq, quick, "proposal.expired", path="/quick")
+        for _ in range(3 * ENDPOINT_MAX):
+            tell(owner)
+        with delivering(world, receiver):
+            assert wait_until(lambda: paths(quick)["/quick"] == 3 * ENDPOINT_MAX, WAIT_S)
+            assert wait_until(lambda: paths(receiver).total() == 1, WAIT_S)
+            tell(owner)
+            assert wait_until(lambda: paths(quick)["/quick"] == 3 * ENDPOINT_MAX + 1, WAIT_S)
+            assert paths(receiver).total() == 1
 
 
 def test_a_new_secret_signs_beside_the_former_one_for_a_day(
