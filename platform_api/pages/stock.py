@@ -13,23 +13,25 @@ from platform_api.stock.rules import ON_HOLD, PHYSICAL, atp_of
 
 SHOWN_MAX: Final = 50
 LIST: Final = "stock"
-KINDS: Final = ("warehouse", "store", "shelf", "transit", ON_HOLD)
+KINDS: Final = ("warehouse", "store", "shelf", ON_HOLD, "transit")
+"""In the order in which they are shown: what can be sold first."""
 assert set(KINDS) == PHYSICAL
 CONTROLLERS: Final = frozenset({Role.HQ, Role.OPS})
 """As the routes of holds have it."""
+
+EVERY: Final = dict.fromkeys(("location", "site", "sku", "kind", "least", "until"))
+"""Filters that leave nothing out."""
 
 Row = Mapping[str, Any]
 
 
 def read_stock(tx: Connection, caller: Principal, place: str, kind: str, cursor: str | None) -> dict[str, Any]:
     """What /stock shows of a place and kind ('': of all). Raises InputError (422) for a text that is no cursor."""
-    after = seen(LIST, tuple[str, str], cursor) or (None, None)
-    filters = {"site": place or None, "kind": kind if kind in PHYSICAL else None}
-    rows = _balances(tx, caller, filters, after, SHOWN_MAX + 1)
+    after = seen(LIST, tuple[int, str, str], cursor) or (None, None, None)
+    rows = _in_use(tx, caller, {"site": place or None, "kind": kind if kind in PHYSICAL else None}, after)
     shown = [_balance(row) for row in rows[:SHOWN_MAX]]
     last = shown[-1] if len(rows) > SHOWN_MAX else None
-    on_hold = {"site": place or None, "kind": ON_HOLD, "least": 1}
-    held = _balances(tx, caller, on_hold, (None, None), SHOWN_MAX)
+    held = _on_hold(tx, caller, place)
     return {
         "balances": shown,
         "held": [_balance(row) for row in held],
@@ -39,16 +41,27 @@ def read_stock(tx: Connection, caller: Principal, place: str, kind: str, cursor:
         "kinds": KINDS,
         "may_hold": caller.role in MOVERS,
         "may_decide": caller.role in CONTROLLERS,
-        "more": None if last is None else encode_cursor(LIST, (last["location_id"], last["sku"])),
+        "more": None
+        if last is None
+        else encode_cursor(LIST, (KINDS.index(last["kind"]) + 1, last["location_id"], last["sku"])),
     }
 
 
-def _balances(
-    tx: Connection, caller: Principal, filters: Mapping[str, object], after: tuple[str | None, str | None], limit: int
+def _in_use(
+    tx: Connection,
+    caller: Principal,
+    filters: Mapping[str, object],
+    after: tuple[int | None, str | None, str | None],
 ) -> list[Row]:
-    every = {"location": None, "site": None, "sku": None, "kind": None, "least": None, "until": None}
-    page = {"after_location": after[0], "after_sku": after[1], "limit": limit}
-    return list(tx.execute(stock.BALANCES, {**caller.scope, **every, **filters, **page}).fetchall())
+    page = {"after_rank": after[0], "after_location": after[1], "after_sku": after[2], "limit": SHOWN_MAX + 1}
+    values = {**caller.scope, **EVERY, **filters, **page, "kinds": list(KINDS)}
+    return list(tx.execute(stock.BALANCES_IN_USE, values).fetchall())
+
+
+def _on_hold(tx: Connection, caller: Principal, place: str) -> list[Row]:
+    filters = {"site": place or None, "kind": ON_HOLD, "least": 1}
+    page = {"after_location": None, "after_sku": None, "limit": SHOWN_MAX}
+    return list(tx.execute(stock.BALANCES, {**caller.scope, **EVERY, **filters, **page}).fetchall())
 
 
 def _balance(row: Row) -> dict[str, Any]:

@@ -41,7 +41,8 @@ class Location(BaseModel):
 class Balance(BaseModel):
     """What a place holds of a SKU by the books, and what of it can be promised (``atp``: free now, and due in time).
 
-    ``expired`` units are on hand, and promised to nobody; nor is anything at a place of kind ``hold``.
+    ``expired`` units are on hand, and promised to nobody; nor is anything at places that are no warehouse and no store:
+    on a shelf, on the road (``transit``) or on hold.
     """
 
     model_config = ConfigDict(

@@ -16,7 +16,7 @@ LIMIT %(limit)s
 
 LOCATION = f"{_LOCATION} AND l.location_id = %(location)s"
 
-BALANCES = f"""
+_BALANCE = f"""
 SELECT b.location_id, l.kind, l.site_id, l.name AS place, b.sku, k.name_zh, k.name_en, b.on_hand,
        b.reserved, b.value_minor, k.currency, b.updated_at,
        expired_units(b.tenant_id, b.location_id, b.sku) AS expired,
@@ -32,8 +32,23 @@ WHERE b.tenant_id = %(tenant_id)s AND {SEEN}
   AND (%(kind)s::text IS NULL OR l.kind = %(kind)s)
   AND (%(site)s::text IS NULL OR l.site_id = %(site)s)
   AND (%(least)s::int IS NULL OR b.on_hand >= %(least)s)
+"""
+
+BALANCES = f"""{_BALANCE}
   AND (%(after_location)s::text IS NULL OR (b.location_id, b.sku) > (%(after_location)s, %(after_sku)s))
 ORDER BY b.location_id, b.sku
+LIMIT %(limit)s
+"""
+
+# For people: nothing where nothing lies, is promised or is due, and kinds of places in the order that is given.
+BALANCES_IN_USE = f"""{_BALANCE}
+  AND (b.on_hand <> 0 OR b.reserved <> 0
+       OR EXISTS (SELECT FROM due_receipt d
+                  WHERE d.tenant_id = b.tenant_id AND d.location_id = b.location_id AND d.sku = b.sku
+                    AND d.state = 'open'))
+  AND (%(after_rank)s::int IS NULL OR (array_position(%(kinds)s::text[], l.kind), b.location_id, b.sku)
+       > (%(after_rank)s, %(after_location)s, %(after_sku)s))
+ORDER BY array_position(%(kinds)s::text[], l.kind), b.location_id, b.sku
 LIMIT %(limit)s
 """
 

@@ -173,7 +173,10 @@ def available(on_hand: int, reserved: int, due: Sequence[int] = ()) -> int:
 
 
 def atp_of(balance: Mapping[str, Any]) -> int:
-    """What can be promised of a row of ``queries.BALANCES``: nothing that has expired, and nothing on hold."""
-    if balance["kind"] == ON_HOLD:
+    """What can be promised of a row of ``queries.BALANCES``: nothing that has expired.
+
+    Nor anything on hold, on the road or on a shelf, from which no order and no transfer is promised anything.
+    """
+    if balance["kind"] not in STORING:
         return 0
     return available(balance["on_hand"] - balance["expired"], balance["reserved"], [balance["due"]])

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -43,6 +44,16 @@ def line(answer: Any) -> dict[str, int]:
     return {name: only[name] for name in ("sent", "received", "missing", "given_up", "waiting", "on_the_way")}
 
 
+def shown(client: TestClient) -> list[tuple[str, str, str]]:
+    """Kind of place, units on hand and units to be promised, as the rows of /stock tell them."""
+    found = []
+    for row in client.get("/stock").text.split("</tr>"):
+        if kind := re.search(r'data-state="(\w+)"', row):
+            units = re.findall(r'<td class="number">(-?\d+)</td>', row)
+            found.append((kind[1], units[0], units[-1]))
+    return found
+
+
 def test_a_transfer_is_sent_and_received_in_parts_and_its_rest_is_given_up(market: TestClient, world: World) -> None:
     it = ask(market, 70)
     assert (it.status_code, it.json()["state"], it.json()["from"]) == (201, "requested", "wh"), it.text
@@ -53,6 +64,7 @@ def test_a_transfer_is_sent_and_received_in_parts_and_its_rest_is_given_up(marke
     assert act(market, it.json(), "send").status_code == 412
     some = act(market, part.json(), "receive", received={"tea": 12}, missing={"tea": 3})
     assert line(some) == {"sent": 20, "received": 12, "missing": 3, "given_up": 0, "waiting": 50, "on_the_way": 5}
+    assert shown(market) == [("warehouse", "30", "0"), ("store", "12", "12"), ("transit", "5", "0")]
     refused = act(market, some.json(), "receive", received={"tea": 6})
     assert (refused.status_code, refused.json()["detail"]) == (409, "5 units of tea are on their way, not 6")
     rest = act(market, some.json(), "send")
@@ -68,6 +80,7 @@ def test_a_transfer_is_sent_and_received_in_parts_and_its_rest_is_given_up(marke
     done = act(market, closed.json(), "receive")
     assert (done.json()["state"], line(done)["received"]) == ("received", 47)
     assert (stock(market)["wh"], stock(market)["east-1"], stock(market)[".transit"]) == (0, 47, 0)
+    assert shown(market) == [("store", "47", "47")]
     (listed,) = [one for one in market.get("/v1/transfer-requests").json()["items"] if one["id"] == it.json()["id"]]
     assert listed == done.json()
     holds(world)
