@@ -17,14 +17,17 @@ WHERE s.tenant_id = %(tenant_id)s AND s.series_id = ANY(%(series)s)
 
 STALE = "SELECT EXISTS (SELECT 1 FROM rollup_dirty WHERE lo < %(until)s AND hi >= %(since)s) AS stale"
 
+# Readings have no key: two that are equal in all are two, so a page begins at the last one seen, and leaves out as many
+# as were seen of its equals.
 RAW = """
 SELECT time, value, quality, 1 AS n, value AS min, value AS max
 FROM reading
 WHERE series_id = %(series_id)s AND time >= %(since)s AND time < %(until)s
   AND (%(bad)s OR quality <> 2)
-  AND (%(after_time)s::timestamptz IS NULL OR (time, value) > (%(after_time)s, %(after_value)s))
-ORDER BY time, value
-LIMIT %(limit)s
+  AND (%(after_time)s::timestamptz IS NULL
+       OR (time, value, quality) >= (%(after_time)s, %(after_value)s, %(after_quality)s))
+ORDER BY time, value, quality
+OFFSET %(equals)s LIMIT %(limit)s
 """
 
 THINNED = """
@@ -32,7 +35,6 @@ SELECT date_bin(make_interval(secs => %(thin_s)s), time, %(since)s) AS time, avg
        count(*) AS n, min(value) AS min, max(value) AS max
 FROM reading
 WHERE series_id = %(series_id)s AND time >= %(since)s AND time < %(until)s AND (%(bad)s OR quality <> 2)
-  AND (%(after_time)s::timestamptz IS NULL OR time > %(after_time)s)
 GROUP BY 1
 ORDER BY 1
 LIMIT %(limit)s
@@ -73,7 +75,7 @@ EXPORT_RAW = """
 SELECT time, value, quality
 FROM reading
 WHERE series_id = %(series_id)s AND time >= %(since)s AND time < %(until)s AND (%(bad)s OR quality <> 2)
-ORDER BY time, value
+ORDER BY time, value, quality
 """
 
 _EXPORT_ROLLUP: Final = """

@@ -59,14 +59,15 @@ def read_readings(
     if found is None:
         raise not_found("series")
     # A cursor carries the resolution and the end of the first page: neither moves while one pages through.
-    last = seen("readings", tuple[datetime, float, Resolution, datetime], cursor)
+    last = seen("readings", tuple[service.Seen, Resolution, datetime], cursor)
+    after = None
     if last is not None:
-        resolution, end = last[2], last[3]
-    question = service.Question(begin, end, max_points, resolution, include_bad, last and last[:2])
+        after, resolution, end = last
+    question = service.Question(begin, end, max_points, resolution, include_bad, after)
     choice, rows = service.read_readings(tx, found, question)
     shown, following = rows[:max_points], None
     if len(rows) > max_points and choice.thin_s is None:
-        key = (shown[-1]["time"], shown[-1]["value"], choice.resolution, end)
+        key = (service.last_seen(shown, after), choice.resolution, end)
         following = encode_cursor("readings", key)
     return Readings(
         series_id=series_id,

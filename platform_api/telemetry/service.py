@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
 
 from platform_api.kit.db import Connection
 from platform_api.telemetry import queries
@@ -11,6 +13,18 @@ from platform_api.telemetry.rules import WIDTH_S, Choice, Resolution, choose
 
 Row = Mapping[str, Any]
 Scope = Mapping[str, object]
+
+
+class Seen(NamedTuple):
+    """The last row of a page, ``equals``: how many that are equal to it were seen, itself among them.
+
+    ``quality`` 0 and ``equals`` 1 of a rollup, whose rows are told apart by their time.
+    """
+
+    time: datetime
+    value: float
+    quality: Annotated[int, msgspec.Meta(ge=0, le=3)]
+    equals: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +37,7 @@ class Question:
     resolution: Resolution | None = None
     """None: whichever fits."""
     with_bad: bool = False
-    after: tuple[datetime, float] | None = None
+    after: Seen | None = None
 
 
 def find_series(tx: Connection, scope: Scope, series: Sequence[int]) -> dict[int, Row]:
@@ -46,7 +60,7 @@ def read_readings(tx: Connection, series: Row, question: Question) -> tuple[Choi
     ``series`` comes from ``find_series``.
     """
     bounds = {"since": question.since, "until": question.until}
-    after_time, after_value = question.after or (None, None)
+    after_time, after_value, after_quality, equals = question.after or (None, None, None, 0)
     choice = _choice(tx, series, question)
     parameters = {
         **bounds,
@@ -54,6 +68,8 @@ def read_readings(tx: Connection, series: Row, question: Question) -> tuple[Choi
         "bad": question.with_bad,
         "after_time": after_time,
         "after_value": after_value,
+        "after_quality": after_quality,
+        "equals": equals,
         "limit": question.points_max + 1,
     }
     if choice.resolution is not Resolution.RAW:
@@ -63,9 +79,22 @@ def read_readings(tx: Connection, series: Row, question: Question) -> tuple[Choi
     return choice, list(tx.execute(queries.THINNED, {**parameters, "thin_s": choice.thin_s}).fetchall())
 
 
+def last_seen(rows: Sequence[Row], before: Seen | None) -> Seen:
+    """The last of a page's rows; ``before`` is that of the page before it."""
+    key = _key(rows[-1])
+    equals = sum(_key(row) == key for row in rows)
+    if before is not None and before[:3] == key:
+        equals += before.equals
+    return Seen(*key, equals)
+
+
 def step_s(choice: Choice) -> float | None:
     """Spacing of the points of an answer in seconds, None for single readings."""
     return choice.thin_s if choice.resolution is Resolution.RAW else WIDTH_S[choice.resolution]
+
+
+def _key(row: Row) -> tuple[datetime, float, int]:
+    return row["time"], row["value"], row["quality"] or 0
 
 
 def _choice(tx: Connection, series: Row, question: Question) -> Choice:

@@ -1,9 +1,11 @@
+from collections import Counter
 from datetime import timedelta
 
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
 
+from platform_api.kit.paging import encode_cursor
 from tests.integration.api.conftest import token_of
 from tests.integration.api.world import READINGS, UNIT_G, World, add_event
 
@@ -130,23 +132,47 @@ def test_rollups_answer_for_a_long_range(ops: TestClient, world: World) -> None:
     assert sum(point["n"] for point in answer["items"]) == READINGS
 
 
-def test_raw_readings_are_paged_without_loss(ops: TestClient, world: World) -> None:
+def test_raw_readings_are_paged_without_loss_also_of_equal_ones(ops: TestClient, world: World) -> None:
+    begin = world.acme.end - timedelta(seconds=READINGS)
+    with psycopg.connect(world.dsn) as connection:
+        series = connection.execute(
+            """INSERT INTO series (tenant_id, gateway_id, channel) VALUES ('acme', 'gw-west-1', 's99.weight_g')
+               RETURNING series_id"""
+        ).fetchone()
+        assert series is not None
+        # Each three times, and one of them on more than a page.
+        connection.execute(
+            """INSERT INTO reading SELECT time, %s, value, quality FROM reading, generate_series(1, 3)
+               WHERE series_id = %s AND quality = 0""",
+            (series[0], world.acme.series),
+        )
+        connection.execute(
+            "INSERT INTO reading SELECT %s, %s, 7.5, n %% 2 FROM generate_series(1, 600) AS n", (begin, series[0])
+        )
     parameters = {
-        "series_id": world.acme.series,
-        "from": (world.acme.end - timedelta(seconds=READINGS)).isoformat(),
+        "series_id": series[0],
+        "from": begin.isoformat(),
         "to": world.acme.end.isoformat(),
         "resolution": "raw",
         "max_points": 250,
     }
-    times, cursor = [], None
+    found, cursor = [], None
     while True:
         answer = ops.get("/v1/readings", params={**parameters, **({"cursor": cursor} if cursor else {})}).json()
-        times += [point["time"] for point in answer["items"]]
+        found += [(point["time"], point["value"], point["quality"]) for point in answer["items"]]
         cursor = answer["next"]
         if cursor is None:
             break
-    assert len(times) == len(set(times)) == READINGS
-    assert times == sorted(times)
+    assert len(found) == 3 * READINGS + 600
+    assert found == sorted(found)
+    assert sorted(Counter(found).values()) == [3] * READINGS + [300, 300]
+
+
+@pytest.mark.parametrize("after", [(0, 0), (4, 1), (0, 2**40)])
+def test_a_cursor_that_somebody_made_up_is_refused(ops: TestClient, world: World, after: tuple[int, int]) -> None:
+    cursor = encode_cursor("readings", ((world.acme.end, 1.5, *after), "raw", world.acme.end))
+    answer = ops.get("/v1/readings", params={"series_id": world.acme.series, "cursor": cursor})
+    assert answer.status_code == 422
 
 
 def test_bad_readings_are_shown_only_to_those_who_ask(ops: TestClient, world: World) -> None:
