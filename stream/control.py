@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final, LiteralString, NamedTuple
+from typing import Final, LiteralString
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -23,14 +23,31 @@ from contracts.facts import CONTROL_CHANNEL, AnomalyKind, ProposalState
 from contracts.ids import bucket_of
 from contracts.topics import Lane
 from stream import clean, queries
+from stream.connecting import connect
+from stream.control_data import (
+    Beginning,
+    ChannelSetting,
+    Elsewhere,
+    PlannedPromotion,
+    SiteSku,
+    Slot,
+    Snapshot,
+    StoredPosition,
+    strictness_of,
+)
+from stream.endings import DatabaseAwayError, StoppedError
 from stream.facts import AnomalyRow, ChannelSet, Fault, LaneId, PositionRow
 from stream.fence import ALL, Span, bucket_of_site
 from stream.replenish import Policy, PolicyMode, Proposal
+from stream.rows import FenceLostError
 from stream.sequence import LaneState
 from stream.settings import CONTROL_REFRESH_S, RETRY_FIRST_S, RETRY_LONGEST_S
 
 log = structlog.get_logger()
 
+CONTROL: Final = "shelfpulse-stream-control"
+SERIES: Final = "shelfpulse-stream-series"
+"""Names of our connections."""
 CHANNEL_SETS_CACHED_MAX: Final = 100_000
 _LISTEN_S: Final = 1.0
 RECENT_S: Final = 15.0
@@ -38,107 +55,6 @@ RECENT_S: Final = 15.0
 the next minute's look at all of them."""
 LABEL_LIFE: Final = timedelta(days=30)
 """A label counts for so long: whom people silenced is heard again, and may be silenced again (ISA-18.2: shelving)."""
-STRICTER: Final = 1.4
-LOOSER: Final = 0.95
-LOOSEST: Final = 0.7
-STRICTEST: Final = 10.0
-"""What a label makes of the threshold of its place: each refuted anomaly raises it, a confirmed one lowers it a bit."""
-Place = tuple[str, str, str]
-"""Tenant, gateway and slot."""
-Elsewhere = dict[int, dict[Place, PositionRow]]
-"""Shelves whose events another process reads, by bucket of their site."""
-
-
-class Slot(NamedTuple):
-    """A place on a shelf that holds one SKU."""
-
-    site: str
-    sku: str
-    channel: str
-    unit_weight_g: float
-    capacity: int = 0
-
-
-class SiteSku(NamedTuple):
-    """What a policy and a proposal are for."""
-
-    tenant: str
-    site: str
-    sku: str
-
-
-class PlannedPromotion(NamedTuple):
-    """A SKU is promoted from ``start`` until before ``end``."""
-
-    sku: str
-    start: datetime
-    end: datetime
-
-
-class ChannelSetting(NamedTuple):
-    """What is known of a channel; ``interval_s`` 0: not told, ``limit_c`` None: no limit."""
-
-    class_: str = ""
-    interval_s: float = 0.0
-    limit_c: float | None = None
-    limit_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Control data of one moment; ``version`` grows with each.
-
-    ``elsewhere`` has the shelves of the sites that this process decides for and whose events another one reads.
-    """
-
-    version: int = 0
-    gateways: dict[tuple[str, str], clean.Gateway] = field(default_factory=dict)
-    slots: dict[tuple[str, str, str], Slot] = field(default_factory=dict)
-    policies: dict[SiteSku, Policy] = field(default_factory=dict)
-    proposals: dict[SiteSku, Proposal] = field(default_factory=dict)
-    elsewhere: Elsewhere = field(default_factory=dict)
-    backfills: frozenset[tuple[str, str, str]] = frozenset()
-    """(tenant, gateway, ep) of frames that may be older than retention."""
-    channels: dict[tuple[str, str, str], ChannelSetting] = field(default_factory=dict)
-    strictness: dict[tuple[str, str, str], float] = field(default_factory=dict)
-    """(tenant, kind, place of an anomaly) -> factor on its threshold, from people's labels."""
-
-    promotions: dict[tuple[str, str], list[PlannedPromotion]] = field(default_factory=dict)
-    """What is promoted in each (tenant, site)."""
-
-    zones: dict[tuple[str, str], tzinfo] = field(default_factory=dict)
-    """Clock of each (tenant, site)."""
-
-    def strictness_at(self, tenant: str, kind: AnomalyKind, place: str) -> float:
-        """Factor on a threshold, 1.0 where nobody has labelled anything."""
-        return self.strictness.get((tenant, kind, place), 1.0)
-
-
-class StoredPosition(NamedTuple):
-    """A row of shelf_position at the start."""
-
-    site: str
-    sku: str
-    on_shelf: int
-
-
-def strictness_of(confirmed: int, refuted: int) -> float:
-    """Factor on a threshold after so many anomalies of one place that people called true, and false or expected."""
-    return min(max(STRICTER**refuted * LOOSER**confirmed, LOOSEST), STRICTEST)
-
-
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    """Where the database stands when the process starts: it has the last word over the recovery store."""
-
-    lanes: dict[LaneId, LaneState]
-    positions: dict[tuple[str, str, str], StoredPosition]
-    anchors: dict[tuple[str, str], dict[str, int]]
-    """(tenant, gateway) -> boot -> the UTC ms at which its monotonic clock was 0; oldest first."""
-    learnt: dict[str, bytes] = field(default_factory=dict)
-    """What slow detectors saved last, by key."""
-    unended: list[AnomalyRow] = field(default_factory=list)
-    """Anomalies that are open and that readings alone can end."""
 
 
 class Control:
@@ -158,6 +74,7 @@ class Control:
         self._by_channels: dict[ChannelSet, npt.NDArray[np.int32]] = {}
         self._names: dict[int, tuple[str, str, str]] = {}
         self._writing: psycopg.Connection | None = None
+        self._highest = 0
 
     @property
     def snapshot(self) -> Snapshot:
@@ -212,7 +129,7 @@ class Control:
 
     def start(self) -> Beginning:
         """Read everything once, then keep it fresh from a daemon thread. Raises psycopg.Error."""
-        with psycopg.connect(self._dsn, autocommit=True) as connection:
+        with connect(self._dsn, CONTROL, autocommit=True) as connection:
             self._refresh(connection)
             for tenant, gateway, channel, series_id in connection.execute(queries.SERIES):
                 self._learn(tenant, gateway, channel, series_id)
@@ -223,9 +140,25 @@ class Control:
     def _learn(self, tenant: str, gateway: str, channel: str, series_id: int) -> None:
         self._series.setdefault((tenant, gateway), {})[channel] = series_id
         self._names[series_id] = (tenant, gateway, channel)
+        self._highest = max(series_id, self._highest)
+
+    def check(self, connection: psycopg.Connection) -> None:
+        """Find out, on a new connection, whether the database still knows the newest of our series.
+
+        One that was restored to an earlier time gives its number to another. Raises FenceLostError: who begins anew
+        reads what there is now.
+        """
+        if self._highest:
+            row = connection.execute(queries.SERIES_NAME, {"series": self._highest}).fetchone()
+            if row != self._names[self._highest]:
+                msg = f"the database went back to an earlier time: series {self._highest} is not what it was"
+                raise FenceLostError(msg)
 
     def _create_series(self, names: list[tuple[str, str, str]]) -> None:
-        """Insert series and learn their ids; waits for the database as an epoch does. Raises psycopg.Error."""
+        """Insert series and learn their ids; waits for the database as an epoch does.
+
+        Raises StoppedError and DatabaseAwayError as an epoch does, psycopg.Error for what is wrong with the schema.
+        """
         tenants, gateways, channels = (list(column) for column in zip(*names, strict=True))
         named = {"tenants": tenants, "gateways": gateways, "channels": channels}
         deadline = time.monotonic() + self._patience_s
@@ -233,14 +166,20 @@ class Control:
         while True:
             try:
                 if self._writing is None or self._writing.closed:
-                    self._writing = psycopg.connect(self._dsn, autocommit=True)
+                    self._writing = None
+                    connection = connect(self._dsn, SERIES, autocommit=True)
+                    self.check(connection)
+                    self._writing = connection
                 self._writing.execute(queries.SERIES_INSERT, named)
                 for tenant, gateway, channel, series_id in self._writing.execute(queries.SERIES_NAMED, named):
                     self._learn(tenant, gateway, channel, series_id)
             except psycopg.OperationalError as error:
-                if time.monotonic() > deadline or self._stopping.wait(pause_s):
-                    raise
                 log.warning("series_delayed", error=str(error).strip())
+                if time.monotonic() > deadline:
+                    msg = f"away for {self._patience_s:.0f} s: {error}"
+                    raise DatabaseAwayError(msg) from error
+                if self._stopping.wait(pause_s):
+                    raise StoppedError from error
                 pause_s = min(pause_s * 2, RETRY_LONGEST_S)
                 if self._writing is not None:
                     with suppress(psycopg.Error):
@@ -253,15 +192,18 @@ class Control:
         pause_s = RETRY_FIRST_S
         while not self._stopping.is_set():
             try:
-                with psycopg.connect(self._dsn, autocommit=True) as connection:
+                with connect(self._dsn, CONTROL, autocommit=True) as connection:
                     connection.execute(f"LISTEN {CONTROL_CHANNEL}")
                     self._refresh(connection)
                     pause_s = RETRY_FIRST_S
                     self._follow(connection)
             except psycopg.Error as error:
                 log.warning("control_lost", error=str(error).strip())
-                self._stopping.wait(pause_s)
-                pause_s = min(pause_s * 2, RETRY_LONGEST_S)
+            except ValueError:
+                # A word of another release: what is known stays until it is gone.
+                log.exception("control_unreadable")
+            self._stopping.wait(pause_s)
+            pause_s = min(pause_s * 2, RETRY_LONGEST_S)
 
     def _follow(self, connection: psycopg.Connection) -> None:
         refreshed = time.monotonic()

@@ -2,15 +2,21 @@
 
 import os
 import socket
+import threading
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
 import psycopg
+import structlog
 
 from contracts.ids import BUCKETS
 from stream import queries
+from stream.connecting import connect
+
+log = structlog.get_logger()
 
 
 class Span(NamedTuple):
@@ -31,6 +37,9 @@ class Span(NamedTuple):
 
 
 CONNECT_TIMEOUT_S: Final = 5
+APPLICATION: Final = "shelfpulse-stream-fence"
+HOLDER_S: Final = 20.0
+"""How long the epoch of who has a claim is waited for."""
 ALL: Final = Span(0, BUCKETS - 1)
 """The span of a stream of one process."""
 
@@ -75,10 +84,14 @@ def overlapping(names: Iterable[str], span: Span) -> list[str]:
     return [name for name, other in others if other.first <= span.last and span.first <= other.last]
 
 
-def take(dsn: str, span: Span) -> Fence:
-    """Take these buckets from whoever has them. Raises psycopg.Error."""
+def take(dsn: str, span: Span, holder_s: float = HOLDER_S) -> Fence:
+    """Take these buckets from whoever has them. Raises psycopg.Error.
+
+    An owner's epoch is waited for. One that takes longer than ``holder_s`` is that of a process which was stopped in
+    the middle of it: its connection is ended, and should it go on, it finds out.
+    """
     owner = f"{socket.gethostname()}/{os.getpid()}"
-    with psycopg.connect(dsn) as connection:
+    with connect(dsn, APPLICATION) as connection, _impatient(dsn, connection.info.backend_pid, holder_s):
         connection.execute(queries.FENCE_LOCK)
         names = [name for (name,) in connection.execute(queries.FENCE_RANGES)]
         connection.execute(queries.FENCE_RAISE, {"partitions": overlapping(names, span)})
@@ -87,10 +100,34 @@ def take(dsn: str, span: Span) -> Fence:
         return Fence(span.name, row[0])
 
 
+@contextmanager
+def _impatient(dsn: str, waiting: int, holder_s: float) -> Iterator[None]:
+    """End the epochs that backend ``waiting`` waits for, every ``holder_s``."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(holder_s):
+            try:
+                with connect(dsn, APPLICATION, autocommit=True, connect_timeout_s=CONNECT_TIMEOUT_S) as connection:
+                    ended = connection.execute(queries.FENCE_HOLDERS_END, {"waiting": waiting}).fetchall()
+            except psycopg.Error as error:
+                log.warning("fence_awaited", error=str(error).strip())
+            else:
+                log.warning("fence_awaited", epochs_ended=len(ended))
+
+    thread = threading.Thread(target=watch, name="fence", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 def standing(dsn: str, fence: Fence) -> Standing:
     """Whether a claim still holds, asked on a connection of its own."""
     try:
-        with psycopg.connect(dsn, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+        with connect(dsn, APPLICATION, connect_timeout_s=CONNECT_TIMEOUT_S) as connection:
             row = connection.execute(queries.FENCE_GENERATION, {"partition": fence.partition}).fetchone()
     except psycopg.Error:
         return Standing.UNKNOWN

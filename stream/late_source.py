@@ -17,6 +17,7 @@ from bytewax.inputs import StatefulSourcePartition
 from contracts.ids import bucket_of
 from stream import queries
 from stream.clocks import HELD_FOR
+from stream.connecting import connect
 from stream.facts import Item, LateBatch, LateFrame, Message, Origin
 from stream.fence import Span
 
@@ -72,8 +73,8 @@ class LateReader:
 
     def _read(self) -> list[LateFrame]:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(
-                self._dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, application_name="shelfpulse-stream-late"
+            self._connection = connect(
+                self._dsn, "shelfpulse-stream-late", autocommit=True, connect_timeout_s=CONNECT_TIMEOUT_S
             )
         found: dict[tuple[Origin, int], LateFrame] = {}
         size = 0

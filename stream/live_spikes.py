@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from contracts.facts import AnomalyKind
 from contracts.ids import bucket_of, derived_id
-from stream.control import Snapshot
+from stream.control_data import Snapshot
 from stream.facts import AnomalyRow, Columns, join_columns
 from stream.spike import Spike, SpikeFinder
 

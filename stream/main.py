@@ -22,12 +22,14 @@ from contracts import logs
 from contracts.errors import UserError
 from stream import fence, metrics, storage
 from stream.ack_publisher import AckPublisher
-from stream.control import Beginning, Control
+from stream.connecting import connect
+from stream.control import Control
+from stream.control_data import Beginning
+from stream.endings import DatabaseAwayError, StoppedError
 from stream.flow import Process, build_flow
 from stream.live_spikes import LiveSpikes
 from stream.rows import FenceLostError
 from stream.settings import EPOCH_INTERVAL, StreamSettings, load_settings
-from stream.sink import DatabaseAwayError, StoppedError
 from stream.writer import Prepare
 
 log = structlog.get_logger()
@@ -40,6 +42,8 @@ DATABASE_AWAY: Final = 69
 PREPARED_S: Final = 60.0
 """How long a day is trusted to still have its partition."""
 STOP_S: Final = 20.0
+PARTITIONS: Final = "shelfpulse-stream-partitions"
+"""Name of the connection that makes them."""
 PARENT_VARIABLE: Final = "SHELFPULSE_PARENT_FD"
 """Tells the processes of ``run_all`` which of their files ends with it."""
 
@@ -160,9 +164,9 @@ def _end_with_parent() -> None:
 def _take_over(settings: StreamSettings, span: fence.Span, control: Control) -> tuple[fence.Fence, Beginning, Prepare]:
     """Take the buckets, then read where they stand: not the other way round, or the last owner may still move them."""
     try:
+        prepare = _prepare(settings.dsn)
         claim = fence.take(settings.dsn, span)
-        beginning = control.start()
-        return claim, beginning, _prepare(settings.dsn)
+        return claim, control.start(), prepare
     except psycopg.Error as error:
         msg = f"cannot start from the database: {str(error).strip()}"
         raise UserError(msg, "is it running and migrated?") from error
@@ -170,7 +174,7 @@ def _take_over(settings: StreamSettings, span: fence.Span, control: Control) -> 
 
 def _prepare(dsn: str) -> Prepare:
     """Makes partitions, on a connection of its own; asks the catalogue at most once a minute for a range of days."""
-    connection = storage.connect(dsn, application="shelfpulse-stream-partitions")
+    connection = storage.connect(dsn, application=PARTITIONS)
     tier = storage.probe_tier(connection)
     prepared: dict[tuple[object, object], float] = {}
 
@@ -181,7 +185,7 @@ def _prepare(dsn: str) -> Prepare:
         if now - prepared.get(days, -PREPARED_S) < PREPARED_S:
             return
         if connection.closed:
-            connection = psycopg.connect(dsn, autocommit=True)
+            connection = connect(dsn, PARTITIONS, autocommit=True)
         storage.ensure_partitions(connection, tier, lo, hi)
         prepared.clear()
         prepared[days] = now

@@ -33,18 +33,41 @@ SELECT tenant_id, kind, place, count(*) FILTER (WHERE label = 'true'), count(*) 
 FROM anomaly WHERE label IS NOT NULL AND coalesce(decided_at, detected_at) > now() - %(life)s
 GROUP BY tenant_id, kind, place
 """
-# Of the kinds that readings alone can end (unended.py).
-UNENDED: Final = """
+_ANOMALIES: Final = """
 SELECT anomaly_id, tenant_id, site_id, gateway_id, kind, place_kind, place, start_at, end_at, detected_at, severity,
        score, evidence
-FROM anomaly WHERE kind IN ('dropout', 'stuck_sensor', 'cold_chain') AND end_at IS NULL
+FROM anomaly
+"""
+# Of the kinds that readings alone can end (unended.py).
+UNENDED: Final = f"{_ANOMALIES} WHERE kind IN ('dropout', 'stuck_sensor', 'cold_chain') AND end_at IS NULL"
+# As the index anomaly_outage has them.
+OUTAGES_OPEN: Final = f"""
+{_ANOMALIES} WHERE end_at IS NULL AND kind IN ('stuck_sensor', 'dropout', 'device_fault')
+"""
+OUTAGES_NAMED: Final = f"{_ANOMALIES} WHERE anomaly_id = ANY(%(ids)s) AND end_at IS NOT NULL"
+# received_at is when its transaction began: before the oldest that is under way, and a moment for one that is just
+# beginning, nothing more can come.
+EVENTS_HORIZON: Final = """
+SELECT least(now() - interval '1 second', min(xact_start)) FROM pg_stat_activity
+WHERE application_name = 'shelfpulse-stream' AND datname = current_database()
+"""
+EVENTS_SINCE: Final = """
+SELECT e.received_at, e.tenant_id, e.gateway_id, e.event_id, e.time, e.site_id, e.slot_id, e.sku, e.kind, e.units,
+       e.delta_g, e.confidence, e.on_shelf, e.of_event, e.why, e.other, e.synced, e.lane_seq
+FROM tenant t CROSS JOIN LATERAL (
+    SELECT * FROM shelf_event s
+    WHERE s.tenant_id = t.tenant_id AND s.received_at >= %(at)s AND s.received_at < %(until)s
+      AND (s.received_at, s.tenant_id, s.gateway_id, s.event_id) > (%(at)s, %(tenant)s, %(gateway)s, %(event)s)
+    ORDER BY s.received_at, s.gateway_id, s.event_id LIMIT %(limit)s
+) AS e
+ORDER BY e.received_at, e.tenant_id, e.gateway_id, e.event_id LIMIT %(limit)s
 """
 DETECTOR_STATES: Final = "SELECT state_key, state FROM detector_state"
 DETECTOR_STATE: Final = """
 INSERT INTO detector_state AS d (state_key, state) VALUES (%s, %s)
 ON CONFLICT (state_key) DO UPDATE SET state = excluded.state, saved_at = now()
 """
-SALES_OFFSET: Final = "SELECT last_id FROM sales_offset WHERE span = %(span)s"
+SALES_OFFSETS: Final = "SELECT span, last_id FROM sales_offset"
 SALES_LAST: Final = "SELECT coalesce(max(id), 0) FROM pos_sale"
 SALES_OFFSET_MOVE: Final = """
 INSERT INTO sales_offset (span, last_id) VALUES (%s, %s)
@@ -74,6 +97,7 @@ FROM series
 JOIN unnest(%(tenants)s::text[], %(gateways)s::text[], %(channels)s::text[]) AS n (tenant_id, gateway_id, channel)
      USING (tenant_id, gateway_id, channel)
 """
+SERIES_NAME: Final = "SELECT tenant_id, gateway_id, channel FROM series WHERE series_id = %(series)s"
 WATERMARKS: Final = "SELECT tenant_id, gateway_id, lane, ep, seq, closed FROM ingest_watermark"
 POSITIONS: Final = "SELECT tenant_id, gateway_id, slot_id, site_id, sku, on_shelf, as_of FROM shelf_position"
 POSITIONS_RECENT: Final = """
@@ -101,6 +125,11 @@ RETURNING generation
 # FOR SHARE: who takes the range waits for this epoch, and this epoch fails once it is taken.
 FENCE_CHECK: Final = """
 SELECT generation, pg_current_xact_id()::text FROM ingest_owner WHERE partition = %(partition)s FOR SHARE
+"""
+# Only epochs of streams, whose transactions hold the row: not a migration that waits or works.
+FENCE_HOLDERS_END: Final = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid = ANY(pg_blocking_pids(%(waiting)s)) AND application_name = 'shelfpulse-stream'
 """
 FENCE_GENERATION: Final = "SELECT generation FROM ingest_owner WHERE partition = %(partition)s"
 # When the network between us breaks, the server must notice in 20 s, not in the two hours that systems choose: until

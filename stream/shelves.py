@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from contracts.frames import Event
 from contracts.topics import GatewayAddress
 from stream import position
-from stream.control import Snapshot
+from stream.control_data import Snapshot
 from stream.facts import Arrival, EventRow, PositionRow
 
 Place = tuple[str, str, str]

@@ -18,6 +18,7 @@ from contracts.frames import Reason
 from contracts.topics import GatewayAddress, Lane
 from stream import metrics
 from stream.ack_publisher import AckPublisher
+from stream.endings import DatabaseAwayError, StoppedError
 from stream.epoch import Epoch, Part, halves, size_of
 from stream.facts import Facts, Fault, Origin, Outcome, QuarantineRow, Settled, no_columns
 from stream.fence import Span
@@ -29,14 +30,6 @@ log = structlog.get_logger()
 
 LAG_FRAMES_MAX: Final = 2_000
 """Frames of an epoch whose lag is observed; of more, evenly spaced ones."""
-
-
-class StoppedError(Exception):
-    """We were told to stop while the database was away: nothing of this epoch is acknowledged."""
-
-
-class DatabaseAwayError(Exception):
-    """The database stayed away for longer than ``patience_s``."""
 
 
 class SinkPartition(StatefulSinkPartition[Facts, None]):

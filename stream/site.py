@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from contracts.ids import derived_id
 from stream import replenish
-from stream.control import Beginning, SiteSku, Snapshot
+from stream.control_data import Beginning, SiteSku, Snapshot
 from stream.facts import Facts, PositionRow, ProposalRow, Settled, no_columns
 from stream.fence import bucket_of_site
 from stream.replenish import Cycle, Policy, Trigger

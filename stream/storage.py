@@ -21,13 +21,13 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from contracts.errors import UserError
+from stream import connecting
 from stream.spans import ceiling, floor
 
 Connection = psycopg.Connection[TupleRow]
 DatabaseError = psycopg.Error
 """For those who have to outlive what the database says, without the driver's own name."""
 
-CONNECT_TIMEOUT_S: Final = 10
 POSTGRES_MIN: Final = 150000
 TIMESCALE_MIN: Final = (2, 20)
 """First release with CREATE TABLE … WITH (tsdb.hypertable)."""
@@ -91,7 +91,8 @@ RAW_FROM: Final = "SELECT raw_from FROM storage_state"
 ADVANCE_RAW_FROM: Final = "UPDATE storage_state SET raw_from = greatest(raw_from, %(cutoff)s)"
 # Days that were backfilled since the cutoff are kept as if they had been measured then.
 BACKFILLED: Final = """
-    SELECT range_agg(tstzrange(lo, hi)) @> tstzrange(%(lo)s, %(hi)s) FROM backfill WHERE lo < %(hi)s AND hi > %(lo)s
+    SELECT range_agg(tstzrange(lo, hi)) @> tstzrange(%(lo)s, %(hi)s) FROM backfill
+    WHERE lo < %(hi)s AND hi > %(lo)s AND opened_at >= (SELECT raw_from FROM storage_state)
 """
 KEPT: Final = """
     SELECT lower(kept), upper(kept)
@@ -113,9 +114,7 @@ def connect(dsn: str, *, application: str, autocommit: bool = True) -> Connectio
     Raises UserError when the address is malformed, nobody answers, or the log-in is refused.
     """
     try:
-        connection = psycopg.connect(
-            dsn, autocommit=autocommit, application_name=application, connect_timeout=CONNECT_TIMEOUT_S
-        )
+        connection = connecting.connect(dsn, application, autocommit=autocommit)
     except psycopg.OperationalError as error:
         message = f"cannot connect to the database: {_one_line(error)}"
         raise UserError(
@@ -239,22 +238,27 @@ def drop_before(connection: Connection, tier: Tier, cutoff: datetime) -> list[st
     with connection.transaction():
         connection.execute(ADVANCE_RAW_FROM, {"cutoff": cutoff})
         connection.execute(DROP_DIGESTS, {"cutoff": cutoff})
-    kept = connection.execute(KEPT, {"cutoff": cutoff}).fetchall()
     if tier is not Tier.PLAIN:
-        starts = [None, *(hi for _, hi in kept)]
-        ends = [*(lo for lo, _ in kept), cutoff]
         return [
             str(name)
-            for lo, hi in zip(starts, ends, strict=True)
-            if lo is None or lo < hi
+            for lo, hi in not_backfilled(connection, cutoff)
             for (name,) in connection.execute(DROP_CHUNKS, {"lo": lo, "hi": hi})
         ]
+    kept = connection.execute(KEPT, {"cutoff": cutoff}).fetchall()
     spared = {partition_name(day) for lo, hi in kept for day in days_between(lo, hi - _TICK)}
     tables = connection.execute(DAY_TABLES).fetchall()
     expired = [table for table in tables if table[0] < partition_name(cutoff) and table[0] not in spared]
     for name, attached, pending in expired:
         _drop_partition(connection, sql.Identifier(name), attached=attached, pending=pending)
     return [str(name) for name, _, _ in expired]
+
+
+def not_backfilled(connection: Connection, cutoff: datetime) -> list[tuple[datetime | None, datetime]]:
+    """Ranges of whole days before ``cutoff``, oldest first, without those that were backfilled since; from None on."""
+    kept = connection.execute(KEPT, {"cutoff": cutoff}).fetchall()
+    starts = [None, *(hi for _, hi in kept)]
+    ends = [*(lo for lo, _ in kept), cutoff]
+    return [(lo, hi) for lo, hi in zip(starts, ends, strict=True) if lo is None or lo < hi]
 
 
 def partition_name(day: datetime) -> str:

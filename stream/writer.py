@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import Final, NoReturn
+from typing import NoReturn
 
 import psycopg
 import structlog
 
 from stream import queries
+from stream.connecting import connect
 from stream.epoch import COPY_HEADER, COPY_TRAILER, Epoch, Move, Part, build, dirty_ranges, pack
 from stream.facts import Columns, join_columns
 from stream.fence import ALL, Fence
@@ -17,8 +18,6 @@ from stream.plain_rows import Newest, are_new, without_known
 from stream.rows import FenceLostError, copy_rows, write_facts
 
 log = structlog.get_logger()
-
-CONNECT_TIMEOUT_S: Final = 10
 
 
 class RefusedError(Exception):
@@ -57,13 +56,21 @@ class _Ahead:
 class Writer:
     """A connection and the transaction of an epoch.
 
-    ``fence``: what this process owns. ``prepare`` is called with each range of readings before they are written.
+    ``fence``: what this process owns. ``prepare`` is called with each range of readings before they are written;
+    ``check`` with each new connection, and raises FenceLostError when the database is not the one we began from.
     """
 
-    def __init__(self, dsn: str, fence: Fence, prepare: Prepare) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        fence: Fence,
+        prepare: Prepare,
+        check: Callable[[psycopg.Connection], None] = lambda _: None,
+    ) -> None:
         self._dsn = dsn
         self._fence = fence
         self._prepare = prepare
+        self._check = check
         self._connection: psycopg.Connection | None = None
         self._doubtful: tuple[str, Epoch] | None = None
         self._ahead: _Ahead | None = None
@@ -197,16 +204,24 @@ class Writer:
 
     def _connect(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(self._dsn, prepare_threshold=1, application_name="shelfpulse-stream",
-                                               connect_timeout=CONNECT_TIMEOUT_S)  # fmt: skip
-            # An ack is a promise, whatever the server's default is.
-            self._connection.execute("SET synchronous_commit = on")
-            self._connection.execute("SET timezone = 'UTC'")
-            self._connection.execute(queries.KEEPALIVE)
-            for table in (queries.NEWEST_TABLE, queries.PLAIN_RANGE_TABLE, queries.PLAIN_ASKED_TABLE):
-                self._connection.execute(table)
-            self._connection.commit()
+            connection = connect(self._dsn, "shelfpulse-stream", prepare_threshold=1)
+            try:
+                self._begin(connection)
+            except (FenceLostError, psycopg.Error):
+                connection.close()
+                raise
+            self._connection = connection
         return self._connection
+
+    def _begin(self, connection: psycopg.Connection) -> None:
+        # An ack is a promise, whatever the server's default is.
+        connection.execute("SET synchronous_commit = on")
+        connection.execute("SET timezone = 'UTC'")
+        connection.execute(queries.KEEPALIVE)
+        for table in (queries.NEWEST_TABLE, queries.PLAIN_RANGE_TABLE, queries.PLAIN_ASKED_TABLE):
+            connection.execute(table)
+        self._check(connection)
+        connection.commit()
 
     def _hold_fence(self, cursor: psycopg.Cursor) -> str:
         """Check that the buckets are still ours, and keep them so until the commit; returns the transaction's id."""

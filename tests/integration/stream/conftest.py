@@ -50,9 +50,15 @@ def any_platform(database: str, any_broker: BrokerHandle, tmp_path: Path) -> Ite
         yield running
 
 
-@contextmanager
-def run_platform(database: str, broker: BrokerHandle, state: Path) -> Iterator[Platform]:
-    """The registry of one store, and a stream that the test starts."""
+@pytest.fixture
+def registered(database: str) -> str:
+    """DSN of a database with the registry of one store."""
+    register(database)
+    return database
+
+
+def register(database: str) -> None:
+    """Three gateways at a store, two of them with a slot."""
     with psycopg.connect(database) as connection:
         connection.execute("INSERT INTO tenant (tenant_id, name) VALUES ('acme', 'Acme')")
         connection.execute(
@@ -68,6 +74,12 @@ def run_platform(database: str, broker: BrokerHandle, state: Path) -> Iterator[P
             " VALUES ('acme', 'g1', 'b1', 's1', 'b1.weight_g', 'cola', 330, 20),"
             "        ('acme', 'g2', 'b1', 's1', 'b1.weight_g', 'cola', 330, 20)"
         )
+
+
+@contextmanager
+def run_platform(database: str, broker: BrokerHandle, state: Path) -> Iterator[Platform]:
+    """The registry of one store, and a stream that the test starts."""
+    register(database)
     running = Platform(database, broker, state, free_port())
     yield running
     for process in [running.process, *running.extra]:

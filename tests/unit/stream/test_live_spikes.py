@@ -8,7 +8,7 @@ import numpy as np
 from contracts.ids import bucket_of
 from contracts.topics import GatewayAddress
 from stream.bucket import Bucket
-from stream.control import Beginning, Snapshot
+from stream.control_data import Beginning, Snapshot
 from stream.facts import Bundle, Chunk, Columns, Message, PlainRun, Settled, no_columns
 from stream.live_spikes import GATHER, LiveSpikes
 from stream.spike import Spike
