@@ -26,7 +26,19 @@ ROLLED_UP: Final = """
     SELECT min(bucket) FROM reading_1d
     WHERE bucket >= %(lo)s AND bucket < %(hi)s
       AND bucket < (SELECT raw_from FROM storage_state)
-      AND NOT EXISTS (SELECT FROM backfill WHERE lo <= bucket AND hi > bucket)
+      AND NOT EXISTS (
+          SELECT FROM backfill
+          WHERE lo <= bucket AND hi > bucket AND opened_at >= (SELECT raw_from FROM storage_state)
+      )
+"""
+# Hours are made of minutes: once these are gone, a refresh would make them of what is backfilled alone.
+MINUTES_GONE: Final = """
+    SELECT min(d.bucket) FROM reading_1d d
+    WHERE d.bucket >= %(lo)s AND d.bucket < %(hi)s
+      AND NOT EXISTS (
+          SELECT FROM reading_1m m
+          WHERE m.series_id = d.series_id AND m.bucket >= d.bucket AND m.bucket < d.bucket + interval '1 day'
+      )
 """
 _REFUSED: Final = """
     q.reason = 'bad_time' AND q.detail LIKE '%%before retention%%'
@@ -53,13 +65,14 @@ class Permit(NamedTuple):
 def open_(connection: Connection, tier: Tier, permits: Iterable[Permit], now: datetime) -> list[int]:
     """Let these in from now on; returns the ids for ``close``. Needs autocommit.
 
-    Raises UserError when a day's readings were dropped and its rollups, which a refresh would replace, are all that
-    is left of it (tier tsl).
+    Raises UserError when a refresh would replace the rollups that are all that is left of a day: in tier tsl once its
+    readings are dropped, in the others once its rollups by the minute are.
     """
+    lost = ROLLED_UP if tier is Tier.TSL else MINUTES_GONE
     with connection.transaction():
         chosen = list(permits)
-        for permit in chosen if tier is Tier.TSL else ():
-            row = connection.execute(ROLLED_UP, {"lo": permit.lo, "hi": permit.hi}).fetchone()
+        for permit in chosen:
+            row = connection.execute(lost, {"lo": permit.lo, "hi": permit.hi}).fetchone()
             if row is not None and row[0] is not None:
                 message = f"readings of {row[0]:%Y-%m-%d} were dropped, and a backfill would replace their rollups"
                 raise UserError(message, "leave that day out of the file")

@@ -51,9 +51,12 @@ FORGET_PAYLOADS: Final = """
         WHERE received_at < %(cutoff)s AND payload <> '' AND state <> 'retry' ORDER BY quarantine_id LIMIT %(limit)s
     )
 """
-OLDEST_MINUTE: Final = "SELECT min(bucket) FROM reading_1m WHERE bucket < %(cutoff)s"
+OLDEST_MINUTE: Final = """
+    SELECT min(bucket) FROM reading_1m
+    WHERE bucket < %(hi)s AND (%(lo)s::timestamptz IS NULL OR bucket >= %(lo)s)
+"""
 DROP_MINUTES: Final = "DELETE FROM reading_1m WHERE bucket >= %(lo)s AND bucket < %(hi)s"
-DROP_MINUTE_CHUNKS: Final = "SELECT drop_chunks('reading_1m', older_than => %(cutoff)s)"
+DROP_MINUTE_CHUNKS: Final = "SELECT drop_chunks('reading_1m', older_than => %(hi)s, newer_than => %(lo)s::timestamptz)"
 
 
 def merge_ledger(connection: Connection, now: datetime) -> int:
@@ -96,13 +99,14 @@ def drop_minutes(connection: Connection, tier: Tier, cutoff: datetime) -> None:
     """Drop the rollups by the minute of all whole days before ``cutoff``; those by the hour and day stay.
 
     Readings must be kept for a shorter time than that: a refresh of a day whose minutes are gone would empty its hours.
+    Days that were backfilled since ``cutoff`` have their readings, and keep their minutes.
     """
-    cutoff = floor(cutoff, storage.DAY)
-    if tier is Tier.TSL:
-        connection.execute(DROP_MINUTE_CHUNKS, {"cutoff": cutoff})
-        return
-    row = connection.execute(OLDEST_MINUTE, {"cutoff": cutoff}).fetchone()
-    if row is None or row[0] is None:
-        return
-    for day in storage.days_between(row[0], cutoff - storage.DAY):
-        connection.execute(DROP_MINUTES, {"lo": day, "hi": day + storage.DAY})
+    for lo, hi in storage.not_backfilled(connection, floor(cutoff, storage.DAY)):
+        if tier is Tier.TSL:
+            connection.execute(DROP_MINUTE_CHUNKS, {"lo": lo, "hi": hi})
+            continue
+        row = connection.execute(OLDEST_MINUTE, {"lo": lo, "hi": hi}).fetchone()
+        if row is None or row[0] is None:
+            continue
+        for day in storage.days_between(row[0], hi - storage.DAY):
+            connection.execute(DROP_MINUTES, {"lo": day, "hi": day + storage.DAY})

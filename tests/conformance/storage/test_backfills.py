@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from contracts.errors import UserError
-from stream import backfill, storage
+from stream import backfill, retention, storage
 from stream.backfill import Permit
 from stream.storage import Tier
 from tests.conformance.storage.conftest import Store
@@ -74,6 +74,19 @@ def test_rollups_that_outlived_their_readings_are_not_replaced(store: Store) -> 
     assert store.connection.execute(b"SELECT series_id FROM reading_1d ORDER BY 1").fetchall() == [(1,), (2,)]
 
 
+def test_a_backfill_that_retention_has_dropped_lets_no_refresh_take_its_rollups(store: Store) -> None:
+    storage.drop_before(store.connection, store.tier, NOW - KEEP)
+    open_days(store, OLD)
+    write(store, OLD + timedelta(hours=5))
+    refresh(store, OLD)
+    storage.drop_before(store.connection, store.tier, NOW + timedelta(days=1))
+    refresh(store, OLD)
+    assert days_of(store, "reading_1d") == [OLD]
+    if store.tier is Tier.TSL:
+        with pytest.raises(UserError, match="2024-06-01"):
+            open_days(store, OLD, now=NOW + timedelta(days=2))
+
+
 def test_a_second_backfill_of_the_same_day_adds_to_the_first(store: Store) -> None:
     storage.drop_before(store.connection, store.tier, NOW - KEEP)
     for series in (1, 2):
@@ -81,6 +94,31 @@ def test_a_second_backfill_of_the_same_day_adds_to_the_first(store: Store) -> No
         write(store, OLD + timedelta(hours=5), series)
         refresh(store, OLD)
     assert store.connection.execute(b"SELECT series_id FROM reading_1d ORDER BY 1").fetchall() == [(1,), (2,)]
+
+
+def test_hours_that_outlived_their_minutes_are_not_replaced(store: Store) -> None:
+    write(store, OLD + timedelta(hours=5))
+    refresh(store, OLD)
+    storage.drop_before(store.connection, store.tier, NOW - KEEP)
+    retention.drop_minutes(store.connection, store.tier, NOW - KEEP)
+    with pytest.raises(UserError, match="2024-06-01"):
+        open_days(store, OLD)
+    assert open_days(store, OLD + storage.DAY)
+
+
+def test_backfilled_days_keep_the_minutes_that_a_second_backfill_needs(store: Store) -> None:
+    storage.drop_before(store.connection, store.tier, NOW - KEEP)
+    for minute in (1, 2):
+        open_days(store, OLD)
+        at = OLD + timedelta(hours=5, minutes=minute)
+        write(store, at)
+        storage.refresh(store.connection, store.tier, at, at + timedelta(minutes=1))
+        retention.drop_minutes(store.connection, store.tier, NOW - KEEP)
+    assert store.connection.execute(b"SELECT n FROM reading_1h").fetchall() == [(2,)]
+    storage.drop_before(store.connection, store.tier, NOW + timedelta(days=1))
+    retention.drop_minutes(store.connection, store.tier, NOW + timedelta(days=1))
+    assert store.connection.execute(b"SELECT count(*) FROM reading_1m").fetchall() == [(0,)]
+    assert store.connection.execute(b"SELECT n FROM reading_1h").fetchall() == [(2,)]
 
 
 def test_a_closed_backfill_lets_nothing_more_in(store: Store) -> None:
