@@ -4,7 +4,7 @@ Bytewax keeps one ``Bucket`` for each of the 64 buckets. Where its lanes and she
 database at the start, which may be ahead of the recovery store; only what the detectors learnt comes from there.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from contracts.topics import GatewayAddress, Lane
 from stream import alarms, clean, sequence
 from stream.answers import answers_of
 from stream.clocks import Anchors
-from stream.control import Beginning, Snapshot
+from stream.control_data import Beginning, Snapshot
 from stream.facts import (
     Arrival,
     Chunk,
@@ -56,13 +56,26 @@ class Names(Protocol):
 
 
 class Bucket:
-    """State of one bucket. ``learnt`` is what ``snapshot`` returned before, or None; ``spikes`` it shares."""
+    """State of one bucket.
 
-    def __init__(
-        self, number: int, names: Names, beginning: Beginning, learnt: bytes | None, spikes: LiveSpikes
+    ``learnt`` is what ``snapshot`` returned before, or None; ``spikes`` it shares. ``retention``: the age from which
+    readings are refused. ``is_ours`` False: its frames are read by another process, and its plain readings by this one.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a bucket is made of
+        self,
+        number: int,
+        names: Names,
+        beginning: Beginning,
+        learnt: bytes | None,
+        spikes: LiveSpikes,
+        *,
+        retention: timedelta = RETENTION,
+        is_ours: bool = True,
     ) -> None:
         self._number = number
         self._names = names
+        self._retention = retention
         self._lanes: dict[LaneId, LaneState] = {
             lane: LaneState(state.ep, state.seq, dict(state.closed))
             for lane, state in beginning.lanes.items()
@@ -78,7 +91,8 @@ class Bucket:
         self._spikes = spikes
         self._samples = Samples()
         unended = [row for row in beginning.unended if bucket_of(row.gateway) == number]
-        self._watching = Watching(number, names, beginning.learnt.get(key_of_state(number)), unended)
+        saved = beginning.learnt.get(key_of_state(number, is_ours=is_ours))
+        self._watching = Watching(number, names, saved, unended, is_ours=is_ours)
         spikes.join(number, learnt, self._watching.is_explained)
 
     def snapshot(self) -> bytes:
@@ -160,7 +174,7 @@ class Bucket:
             lost = sequence.close(state, arrival.ep, arrival.prev.ep, arrival.prev.seq)
             if lost is not None:
                 facts.frames.append(_lost(address, lane, lost))
-        repair_clock(arrival, columns, self._anchors, _limits(now))
+        repair_clock(arrival, columns, self._anchors, self._limits(now))
         first = sequence.advance(state, arrival.ep, arrival.seq, content)
         return self._settled(arrival, lane, first, now)
 
@@ -180,7 +194,7 @@ class Bucket:
         )
         if arrival.fault is not None:
             settled.quarantine = self._samples.bound(_quarantine(arrival, lane, arrival.seq, arrival.fault), now)
-            if arrival.fault.reason is Reason.BAD_TIME and clean.is_fast_clock(arrival.t0_ms, _limits(now)):
+            if arrival.fault.reason is Reason.BAD_TIME and clean.is_fast_clock(arrival.t0_ms, self._limits(now)):
                 settled.anomalies = (alarms.fast_clock(arrival),)
             return settled
         if not arrival.timed:
@@ -190,13 +204,13 @@ class Bucket:
         if arrival.events:
             settled.events = self._shelves.apply(arrival, now)
             settled.positions = positions(settled.events)
-        settled.answers = answers_of(arrival, now)
+        settled.answers = answers_of(arrival, self._limits(now))
         return settled
 
     def _settle_late(self, arrival: Arrival, late: LateFrame, columns: Columns, now: datetime) -> Settled | None:
         """What becomes of a frame whose place was settled before; None leaves it where it is."""
         if arrival.fault is None and arrival.lane is not None:
-            repair_clock(arrival, columns, self._anchors, _limits(now))
+            repair_clock(arrival, columns, self._anchors, self._limits(now))
             if not arrival.timed:
                 if late.origin is Origin.UNSYNCED and not late.expired:
                     return None
@@ -213,7 +227,7 @@ class Bucket:
                 settled.outcome = Outcome(late, None, times)
             return settled
         settled.events = self._shelves.record(arrival, now)
-        settled.answers = answers_of(arrival, now)
+        settled.answers = answers_of(arrival, self._limits(now))
         return settled
 
     # ------------------------------------------------------------- clocks
@@ -254,6 +268,9 @@ class Bucket:
     def _tell_again(facts: Facts, address: GatewayAddress, lane: Lane, ep: str, seq: int) -> None:
         facts.again.setdefault(address, {})[lane] = (ep, seq)
 
+    def _limits(self, now: datetime) -> clean.Limits:
+        return clean.limits_at(now, self._retention, CLOCK_AHEAD)
+
     # ------------------------------------------------------------- detection
 
     def _detect(self, facts: Facts, now: datetime) -> None:
@@ -276,7 +293,3 @@ def _lost(address: GatewayAddress, lane: LaneId, lost: Lost) -> Settled:
     """The gap that a lost outbox leaves: the gateway cannot declare it any more."""
     return Settled(lane, ep=lost.ep, from_seq=lost.first, to_seq=lost.last, tenant=address.tenant,
                    gateway=address.gateway, site=address.site, gap_reason=GapReason.CORRUPT)  # fmt: skip
-
-
-def _limits(now: datetime) -> clean.Limits:
-    return clean.limits_at(now, RETENTION, CLOCK_AHEAD)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 import numpy as np
@@ -61,27 +61,30 @@ class Decoder:
     """Turns batches of messages into one chunk a bucket.
 
     ``registry`` answers from memory but for new channels. ``buckets``: presences of others are for another process.
-    ``clock`` gives the time against which readings are judged.
+    ``retention`` is the age from which readings are refused, ``clock`` gives the time against which they are judged.
     """
 
     def __init__(
         self,
         registry: Registry,
         buckets: Container[int] = ALL.buckets,
+        retention: timedelta = RETENTION,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._registry = registry
         self._buckets = buckets
+        self._retention = retention
         self._clock = clock
         self._topics: dict[str, topics.UpTopic] = {}
         self._known: dict[tuple[str, tuple[str, ...]], npt.NDArray[np.int32]] = {}
         self._sound: set[tuple[str, str, str]] = set()
         self._unnamed: list[_Unnamed] = []
+        self._returned: list[Arrival] = []
         self._plain = PlainLane(registry)
 
     def __call__(self, batches: Iterable[list[Message] | LateBatch]) -> list[tuple[str, Chunk]]:
         """Chunks by key of their bucket ("00" … "63"), messages in order of receipt."""
-        limits = clean.limits_at(self._clock(), RETENTION, CLOCK_AHEAD)
+        limits = clean.limits_at(self._clock(), self._retention, CLOCK_AHEAD)
         builders: dict[int, ChunkBuilder] = {}
         for batch in batches:
             if isinstance(batch, LateBatch):
@@ -95,6 +98,7 @@ class Decoder:
             for message in batch:
                 self._read(message, builders, limits)
         self._name()
+        self._refuse_again(builders)
         return [(f"{bucket:02}", builder.chunk(bucket)) for bucket, builder in builders.items()]
 
     def _name(self) -> None:
@@ -115,6 +119,15 @@ class Decoder:
             if len(self._sound) >= NAMES_CACHED_MAX:
                 self._sound.clear()
             self._sound.add(each.incarnation)
+
+    def _refuse_again(self, builders: dict[int, ChunkBuilder]) -> None:
+        """Leave what is refused once more in its row of the quarantine, with its reason of now."""
+        again, self._returned = {id(each.message): each for each in self._returned}, []
+        for builder in builders.values() if again else ():
+            for stray in builder.strays:
+                if id(stray.message) in again:
+                    again[id(stray.message)].fault = stray.fault
+            builder.strays = [stray for stray in builder.strays if id(stray.message) not in again]
 
     def _read(self, message: Message, builders: dict[int, ChunkBuilder], limits: clean.Limits) -> None:
         topic = message.topic
@@ -224,8 +237,13 @@ class Decoder:
         """Read a message that comes back from the database; without a settled place it is like any that just came."""
         builder = builders.setdefault(bucket_of(late.gateway) if late.gateway else 0, ChunkBuilder())
         if late.seq is None:
-            self._read(late.message, builders, limits)
-            builder.arrivals.append(returned(late))
+            if late.message.topic.startswith(_RAW):
+                self._plain.read_again(late.message, builders, limits)
+            else:
+                self._read(late.message, builders, limits)
+            back = returned(late)
+            builder.arrivals.append(back)
+            self._returned.append(back)
             return
         _, address, lane = self._parse_up(late.message.topic)
         fault = clean.check_gateway(address, self._registry.gateway(address.tenant, address.gateway))

@@ -102,6 +102,16 @@ class PlainLane:
             columns.series += found  # type: ignore[arg-type] # None is not in it
             columns.values += values.values()
 
+    def read_again(self, message: Message, builders: dict[int, ChunkBuilder], limits: clean.Limits) -> None:
+        """Take in a message that was read before, in whole or in part.
+
+        What carries no time counts once as well, as of its receipt.
+        """
+        sender = self._senders.get(message.topic)
+        if sender is None:
+            sender = self._senders[message.topic] = self._sender(message.topic, builders, limits)
+        self._read_strictly(sender, message, again=True)
+
     def wanted(self) -> list[ChannelSet]:
         """Channels that are new, in the order in which ``finish`` takes their series."""
         return [
@@ -150,7 +160,7 @@ class PlainLane:
             cached = self._addresses[topic] = (address, bucket_of(address.gateway))
         return cached
 
-    def _read_strictly(self, sender: _Sender, message: Message) -> None:
+    def _read_strictly(self, sender: _Sender, message: Message, *, again: bool = False) -> None:
         """Let each reading of a message wait for its series; what is refused becomes a stray."""
         owner, strays = _owner(sender), sender.builder.strays
         if sender.fault is not None:
@@ -169,7 +179,7 @@ class PlainLane:
             at_ms = message.received_ms if reading.ts is None else reading.ts
             fault = clean.check_times(at_ms, at_ms, sender.limits)
             if fault is None:
-                sender.waiting.append((message, reading))
+                sender.waiting.append((message, PlainReading(reading.values, at_ms) if again else reading))
             else:
                 strays.append(Stray(message, *owner, fault))
 

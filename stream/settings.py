@@ -13,7 +13,7 @@ from contracts.errors import UserError
 EPOCH_INTERVAL: Final = timedelta(milliseconds=500)
 """How often everything is committed. The command line of Bytewax takes whole seconds, hence ``cli_main``."""
 RETENTION: Final = timedelta(days=400)
-"""Readings older than this are refused; they go in by a backfill."""
+"""Readings older than this are refused unless ``retention_days`` says otherwise; they go in by a backfill."""
 CLOCK_AHEAD: Final = timedelta(minutes=5)
 """How far a reading may lie in the future."""
 QUEUE_MESSAGES_MAX: Final = 20_000
@@ -46,7 +46,8 @@ class StreamSettings(BaseSettings):
 
     ``dsn`` libpq URL of the database. ``mqtt_url`` ``mqtt://user:password@host:port``. ``state`` directory of the
     recovery store. ``metrics_port`` 0 for none. ``patience_s``: how long one epoch is tried again while the database
-    is away, before the process gives up and leaves the rest to its supervisor.
+    is away, before the process gives up and leaves the rest to its supervisor. ``retention_days``: older readings are
+    refused, as the worker would drop them.
     """
 
     model_config = SettingsConfigDict(env_prefix="SHELFPULSE_", extra="ignore", populate_by_name=True)
@@ -58,6 +59,12 @@ class StreamSettings(BaseSettings):
     metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     log_format: Annotated[str, Field(pattern="^(json|console)$")] = "json"
     patience_s: Annotated[float, Field(gt=0, le=86_400)] = 900.0
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] = RETENTION.days
+
+    @property
+    def retention(self) -> timedelta:
+        """Age from which readings are refused."""
+        return timedelta(days=self.retention_days)
 
     @property
     def recovery_dir(self) -> Path:

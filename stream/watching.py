@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from contracts.presence import State
-from stream.control import ChannelSetting, Snapshot
+from stream.control_data import ChannelSetting, Snapshot
 from stream.facts import AnomalyRow, Columns, Settled, Sighting, join_columns
 from stream.kept_back import KeptBack
 from stream.spike import Spike
@@ -44,18 +44,26 @@ class Names(Protocol):
         """Tenant, gateway and channel of a series."""
 
 
-def key_of_state(number: int) -> str:
-    """Key under which a bucket's watch is saved."""
-    return f"watch-{number:02}"
+def key_of_state(number: int, *, is_ours: bool = True) -> str:
+    """Key under which a bucket's watch is saved.
+
+    ``is_ours`` False: the process that reads plain messages for all has readings of a bucket whose frames another one
+    watches, and saves.
+    """
+    return f"watch-{number:02}" if is_ours else f"watch-plain-{number:02}"
 
 
 class Watching:
-    """The watch of bucket ``number``; ``saved`` is its state of before, or None, ``unended`` what is open."""
+    """The watch of bucket ``number``.
+
+    ``saved`` is its state of before, or None, ``unended`` what is open; ``is_ours`` as for ``key_of_state``.
+    """
 
     def __init__(
-        self, number: int, names: Names, saved: bytes | None, unended: Iterable[AnomalyRow] = ()
+        self, number: int, names: Names, saved: bytes | None, unended: Iterable[AnomalyRow] = (), *,
+        is_ours: bool = True,
     ) -> None:  # fmt: skip
-        self._key = key_of_state(number)
+        self._key = key_of_state(number, is_ours=is_ours)
         self._names = names
         self._watch = restored(saved) or Watch(spikes=False)
         self._heartbeats = Heartbeats()

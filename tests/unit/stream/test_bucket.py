@@ -7,7 +7,7 @@ from contracts.frames import Event, EventFrame, EventKind, Gap, GapReason, Reaso
 from contracts.ids import bucket_of
 from contracts.topics import GatewayAddress, Lane
 from stream.bucket import Bucket
-from stream.control import Beginning, Snapshot, StoredPosition
+from stream.control_data import Beginning, Snapshot, StoredPosition
 from stream.decode import Decoder
 from stream.facts import Chunk, Facts, Fault, LaneId, Message, Stray, join_columns
 from stream.live_spikes import LiveSpikes

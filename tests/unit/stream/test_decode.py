@@ -1,7 +1,7 @@
 """Messages to chunks: columns, faults, and the quick way beside the strict one."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -298,3 +298,13 @@ def test_a_payload_whose_canonical_spelling_is_too_long_for_a_frame_is_read() ->
     )  # fmt: skip
     (arrival,) = decode(decoder(), payload).arrivals
     assert arrival.fault is None
+
+
+def test_readings_are_refused_from_the_age_that_is_set_on() -> None:
+    day_ms = 86_400_000
+    decoding = Decoder(Registry(), retention=timedelta(days=30), clock=lambda: NOW)
+    sent = [frame(1, t0=NOW_MS - 30 * day_ms), frame(2, t0=NOW_MS - 30 * day_ms - 1)]
+    faults = [arrival.fault for arrival in decode(decoding, *map(frames.encode, sent)).arrivals]
+    assert faults[0] is None
+    assert faults[1] is not None
+    assert faults[1].reason is Reason.BAD_TIME

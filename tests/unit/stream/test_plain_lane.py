@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from contracts import frames, plain
 from contracts.frames import FrameError, Reason, TelemetryFrame
 from stream.decode import Decoder
-from stream.facts import Chunk, Message
+from stream.facts import Chunk, LateBatch, LateFrame, Message, Origin
 from tests.unit.stream.test_decode import NOW, NOW_MS, Registry
 from tests.unit.stream.test_decode import TOPIC as UP
 
@@ -139,3 +139,40 @@ def test_plain_readings_stand_behind_those_of_frames_in_a_chunk() -> None:
     assert chunk.columns.value.tolist() == [1.0, 2.0, 9.0]
     assert [(run.lo, run.hi) for run in chunk.plain] == [(2, 3)]
     assert [(arrival.lo, arrival.hi) for arrival in chunk.arrivals] == [(0, 2)]
+
+
+def come_back(decoder: Decoder, payload: bytes, topic: str = TOPIC) -> Chunk:
+    """What a message brings that ``quarantine retry`` has let in again, a day after its receipt."""
+    message = Message(topic, payload, NOW_MS - DAY_MS)
+    ((_, chunk),) = decoder([LateBatch([LateFrame(Origin.QUARANTINE, 7, "acme", "g1", "", "", None, message)])])
+    return chunk
+
+
+def test_a_message_that_is_tried_again_counts_once_as_of_its_receipt() -> None:
+    payload = b'[{"values":{"a.temp_c":1}},{"ts":%d,"values":{"a.temp_c":2}}]' % NOW_MS
+    chunk = come_back(Decoder(Registry(), clock=lambda: NOW), payload)
+    assert chunk.columns.time_us.tolist() == [(NOW_MS - DAY_MS) * 1000, NOW_MS * 1000]
+    assert [run.once for run in chunk.plain] == [True]
+    assert [arrival.fault for arrival in chunk.arrivals] == [None]
+
+
+@pytest.mark.parametrize(
+    ("payload", "topic", "reason", "stored"),
+    [
+        (b"{", TOPIC, Reason.BAD_JSON, 0),
+        (b'[{"values":{"a.temp_c":1}},{"values":{"refused.weight_g":1}}]', TOPIC, Reason.TOO_MANY_CHANNELS, 1),
+        (b'{"values":{"a.temp_c":1}}', TOPIC.replace("g1", "g9"), Reason.UNKNOWN_GATEWAY, 0),
+        (b'{"v":1,"ep":"aaaa"', UP, Reason.BAD_JSON, 0),
+    ],
+)
+def test_what_is_refused_once_more_stays_in_its_row_and_makes_no_other(
+    payload: bytes, topic: str, reason: Reason, stored: int
+) -> None:
+    message = Message(topic, payload, NOW_MS)
+    late = LateFrame(Origin.QUARANTINE, 7, "acme", "g1", "", "", None, message)
+    chunks = [chunk for _, chunk in Decoder(Registry(), clock=lambda: NOW)([LateBatch([late])])]
+    (arrival,) = [arrival for chunk in chunks for arrival in chunk.arrivals]
+    assert arrival.fault is not None
+    assert (arrival.late, arrival.fault.reason) == (late, reason)
+    assert [chunk.strays for chunk in chunks] == [[]] * len(chunks)
+    assert sum(len(chunk.columns) for chunk in chunks) == stored

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 import numpy as np
+import pytest
 
 from contracts.facts import AnomalyKind
 from contracts.frames import Quality
@@ -13,10 +14,10 @@ from contracts.ids import derived_id
 from contracts.presence import Presence, State
 from contracts.topics import GatewayAddress
 from stream.clean import Gateway
-from stream.control import ChannelSetting, Slot, Snapshot, strictness_of
+from stream.control_data import ChannelSetting, Slot, Snapshot, strictness_of
 from stream.facts import AnomalyRow, Columns, Settled, Sighting, join_columns
 from stream.spike import Spike
-from stream.watching import SAVE_EVERY, Watching, from_us, restored
+from stream.watching import SAVE_EVERY, Watching, from_us, key_of_state, restored
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 START_US = 1_767_571_200_000_000
@@ -107,13 +108,15 @@ def test_a_limit_that_is_set_while_it_runs_counts_from_then_on() -> None:
     assert row.kind is AnomalyKind.COLD_CHAIN
 
 
-def test_what_was_learnt_is_saved_and_taken_up_again() -> None:
-    watching = Watching(63, Known(), None)
+@pytest.mark.parametrize(("is_ours", "saved_as"), [(True, "watch-63"), (False, "watch-plain-63")])
+def test_what_was_learnt_is_saved_and_taken_up_again(*, is_ours: bool, saved_as: str) -> None:
+    """Under a key of its own where another process has the frames of the bucket, and saves what it learnt of them."""
+    watching = Watching(63, Known(), None, is_ours=is_ours)
     feed(watching, columns(1, noise(400)))
     watching.take(columns(1, [3_300.0], first_minute=400), NOW + SAVE_EVERY * 2)
     frames = watching.take(columns(1, [3_300.0], first_minute=401), NOW + SAVE_EVERY * 2 + timedelta(seconds=2))
     ((key, state),) = [each for frame in frames for each in frame.learnt]
-    assert key == "watch-63"
+    assert key == saved_as == key_of_state(63, is_ours=is_ours)
     (row,) = anomalies(feed(Watching(63, Known(), state), columns(1, STUCK, first_minute=402)))
     assert row.kind is AnomalyKind.STUCK_SENSOR
 
