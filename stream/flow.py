@@ -7,7 +7,7 @@
 
 A stream of several processes is several such executions, each on its own span of buckets: what comes in for a bucket is
 decided and committed by the process that reads it. Only a site may have shelves in the spans of two; the owner of the
-site's own bucket decides, from the positions that the other committed.
+site's own bucket decides, from the positions and events that the other committed.
 
 Domain code (``decode``, ``bucket``, ``site`` and what they use) knows nothing of Bytewax; here it is only connected.
 """
@@ -25,7 +25,8 @@ from bytewax.operators import KeyedStream, StatefulBatchLogic
 from contracts import topics
 from stream.ack_publisher import AckPublisher
 from stream.bucket import Bucket
-from stream.control import Beginning, Control
+from stream.control import Control
+from stream.control_data import Beginning
 from stream.decode import Decoder
 from stream.facts import (
     AnomalyRow,
@@ -36,32 +37,23 @@ from stream.facts import (
     LateBatch,
     Message,
     PositionRow,
-    Settled,
     Tick,
-    no_columns,
 )
 from stream.fence import ALL, Fence, Span, bucket_of_site
 from stream.late_source import LatePartition, LateReader
 from stream.live_spikes import LiveSpikes
-from stream.metrics import HEALTH
 from stream.mqtt_session import MqttSession
 from stream.mqtt_source import Drain, MqttSource, PartitionSpec
-from stream.sales_reader import SalesReader
 from stream.settings import BATCH_MESSAGES_MAX, StreamSettings
 from stream.sink import EpochSink, SinkPartition
 from stream.site import Fired, Sites, key_of, keys_with_policies
-from stream.units import SaleRow, Units, is_outage, key_of_state
+from stream.ticking import Elsewhere, Happened, Sales, Silence, heard
+from stream.units import Units, is_outage, key_of_state
 from stream.writer import Prepare, Writer
 
 PLAIN: Final = "plain"
 """The one partition that reads ``raw``, whose topics have no bucket; the process of the first bucket has it."""
 PLAIN_GATHER: Final = timedelta(milliseconds=200)
-
-
-SILENCE_EVERY: Final = timedelta(seconds=15)
-OFFSET_KEY: Final = "sales-read"
-"""Key under which it passes how far sales are read."""
-Happened = EventRow | AnomalyRow | SaleRow | Facts
 
 
 @dataclass(frozen=True)
@@ -89,9 +81,11 @@ def build_flow(process: Process) -> Dataflow:
 
     items = op.input("mqtt", flow, _source(process))
     chunks = op.flat_map_batch(
-        "decode", op.flat_map_batch("messages", items, _messages), Decoder(process.control, process.span.buckets)
+        "decode",
+        op.flat_map_batch("messages", items, _messages),
+        Decoder(process.control, process.span.buckets, process.settings.retention),
     )
-    lanes = op.merge("lanes in", chunks, op.flat_map_batch("silence", items, _Silence(process.span)))
+    lanes = op.merge("lanes in", chunks, op.flat_map_batch("silence", items, Silence(heard(process.span))))
     facts = op.stateful_batch("lanes", lanes, lambda learnt: _LanesLogic(process, learnt))
 
     moved: KeyedStream[PositionRow | str] = op.flat_map_batch(
@@ -104,7 +98,8 @@ def build_flow(process: Process) -> Dataflow:
     happened: KeyedStream[Happened] = op.merge(
         "happened",
         op.flat_map_batch("units in", facts, lambda some: _happened(process.span, some)),
-        op.flat_map_batch("sales", items, _Sales(process)),
+        op.flat_map_batch("sales", items, Sales(process.settings.dsn, process.span, process.stopping)),
+        op.flat_map_batch("elsewhere", items, Elsewhere(process.settings.dsn, process.span, process.stopping)),
     )
     units = op.stateful_batch("units", happened, lambda _: _UnitsLogic(process))
 
@@ -119,7 +114,7 @@ def partitions(span: Span) -> list[PartitionSpec]:
     """
     up = (topics.UP_FILTER,) if span == ALL else tuple(topics.bucket_filter(bucket) for bucket in span.buckets)
     specs = [PartitionSpec(f"up-{span.name}", f"shelfpulse-stream-up-{span.name}", (*up, topics.PRESENCE_FILTER))]
-    if 0 in span.buckets:
+    if heard(span) == ALL.buckets:
         filters = (topics.RAW_FILTER,)
         specs.append(PartitionSpec(PLAIN, "shelfpulse-stream-plain", filters, PLAIN_GATHER, BATCH_MESSAGES_MAX))
     return specs
@@ -139,8 +134,11 @@ class _LanesLogic(StatefulBatchLogic[Chunk, Facts, bytes | None]):
 
     def on_batch(self, values: list[Chunk]) -> tuple[Iterable[Facts], bool]:
         if self._bucket is None:
-            process = self._process
-            self._bucket = Bucket(values[0].bucket, process.control, process.beginning, self._learnt, process.spikes)
+            process, number = self._process, values[0].bucket
+            self._bucket = Bucket(
+                number, process.control, process.beginning, self._learnt, process.spikes,
+                retention=process.settings.retention, is_ours=number in process.span.buckets,
+            )  # fmt: skip
             self._learnt = None
         return [self._bucket.take(values, datetime.now(UTC))], StatefulBatchLogic.RETAIN
 
@@ -191,54 +189,6 @@ class _UnitsLogic(StatefulBatchLogic[Happened, Facts, None]):
         """Nothing: it is saved with an epoch."""
 
 
-class _Silence:
-    """Tells each bucket now and then that time has passed, while all that is sent is heard."""
-
-    def __init__(self, span: Span) -> None:
-        self._span = span
-        self._since: datetime | None = None
-        self._due: datetime | None = None
-
-    def __call__(self, items: Iterable[Item]) -> Iterable[tuple[str, Chunk]]:
-        if not any(isinstance(item, Tick) for item in items):
-            return []
-        now = datetime.now(UTC)
-        if not HEALTH.ok:
-            self._since = None
-            return []
-        self._since = self._since or now
-        self._due = self._due or now + SILENCE_EVERY
-        if now < self._due:
-            return []
-        self._due = now + SILENCE_EVERY
-        return [
-            (f"{bucket:02}", Chunk(bucket, no_columns(), listening_since=self._since)) for bucket in self._span.buckets
-        ]
-
-
-class _Sales:
-    """Sales of the tills, looked for at each tick; the id up to which they are read is committed with them."""
-
-    def __init__(self, process: Process) -> None:
-        self._span = process.span
-        self._reader = SalesReader(process.settings.dsn, process.span, process.stopping)
-        self._started = False
-
-    def __call__(self, items: Iterable[Item]) -> Iterable[tuple[str, Happened]]:
-        if not any(isinstance(item, Tick) for item in items):
-            return []
-        if not self._started:
-            self._started = True
-            self._reader.start()
-        taken = self._reader.take()
-        if taken is None:
-            return []
-        sales, last = taken
-        read = Facts(no_columns(), [Settled(None, sales_read=(self._span.name, last))])
-        found: list[tuple[str, Happened]] = [(key_of(sale.tenant, sale.site), sale) for sale in sales]
-        return [*found, (OFFSET_KEY, read)]
-
-
 def _happened(span: Span, facts: Iterable[tuple[str, Facts]]) -> Iterable[tuple[str, Happened]]:
     """Events and outages at the sites that this process decides for."""
     rows: list[EventRow | AnomalyRow] = []
@@ -282,7 +232,7 @@ def _source(process: Process) -> MqttSource:
 
 def _sink(process: Process) -> EpochSink:
     def build() -> SinkPartition:
-        writer = Writer(process.settings.dsn, process.fence, process.prepare)
+        writer = Writer(process.settings.dsn, process.fence, process.prepare, process.control.check)
         return SinkPartition(writer, process.acks, process.stopping, process.settings.patience_s)
 
     return EpochSink(process.span, build)

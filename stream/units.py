@@ -10,8 +10,9 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
+from contracts.facts import AnomalyKind
 from contracts.frames import EventKind
-from stream.control import Snapshot
+from stream.control_data import Snapshot
 from stream.facts import AnomalyRow, EventRow, Facts, Settled, no_columns
 from stream.watch.finding import Finding, Place
 from stream.watch.ledger import BLINDING, Ledger, Move, Promotion, Sale, SlotKey
@@ -116,8 +117,12 @@ class Units:
 
 
 def is_outage(row: AnomalyRow) -> bool:
-    """Whether units cannot be judged while this anomaly lasts."""
-    return row.kind in BLINDING and row.site != ""
+    """Whether units cannot be judged while this anomaly lasts.
+
+    What is told of a gateway itself, two agents or a fast clock, says nothing of its scales, and never ends.
+    """
+    is_alarm = row.kind is AnomalyKind.DEVICE_FAULT and row.place_kind == "gateway"
+    return row.kind in BLINDING and not is_alarm and row.site != ""
 
 
 def _finding(row: AnomalyRow) -> Finding:

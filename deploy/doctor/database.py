@@ -22,6 +22,8 @@ DIRTY_WARN: Final = 600
 LATELY: Final = timedelta(hours=1)
 NAMED_MAX: Final = 5
 CONNECTIONS_WARN: Final = 0.8
+LONG: Final = timedelta(minutes=5)
+"""Our own transactions take seconds, and a night's forecast a minute or two."""
 
 SETTINGS: Final = "SELECT name, setting FROM pg_settings WHERE name = ANY(%(names)s)"
 DURABLE: Final = {
@@ -33,6 +35,14 @@ PLACE: Final = """
     SELECT current_setting('data_directory', true), inet_server_addr() IS NULL OR inet_server_addr() <<= '127.0.0.0/8'
 """
 CONNECTIONS: Final = "SELECT count(*), current_setting('max_connections')::int FROM pg_stat_activity"
+# What has written and does not end: nobody may read past it.
+LONG_TRANSACTIONS: Final = """
+    SELECT 'pid ' || pid || ' (' || application_name || ')', now() - xact_start FROM pg_stat_activity
+    WHERE backend_xid IS NOT NULL AND xact_start < now() - %(long)s
+    UNION ALL
+    SELECT 'prepared transaction ' || gid, now() - prepared FROM pg_prepared_xacts WHERE prepared < now() - %(long)s
+    ORDER BY 2 DESC
+"""
 DIRTY: Final = "SELECT count(*) FROM rollup_dirty"
 FAILED_JOBS: Final = """
     SELECT task_name, count(*) FROM procrastinate_jobs job
@@ -69,6 +79,7 @@ def _check_connected(dsn: str, connection: Connection) -> Iterator[Finding]:
     yield _check_clock(connection, time.time)
     yield _check_place(connection)
     yield _check_connections(connection)
+    yield check_transactions(connection)
     schema = _check_schema(dsn)
     yield schema
     if schema.remedy:
@@ -121,6 +132,16 @@ def _check_connections(connection: Connection) -> Finding:
     if used > CONNECTIONS_WARN * most:
         return warn("database connections", what, "raise max_connections, or run fewer API processes")
     return ok("database connections", what)
+
+
+def check_transactions(connection: Connection, long: timedelta = LONG) -> Finding:
+    """Whether a transaction that has written stays open for longer than ``long``."""
+    found = connection.execute(LONG_TRANSACTIONS, {"long": long}).fetchall()
+    if not found:
+        return ok("database transactions", "none writes for long")
+    named = ", ".join(f"{who} for {lasting.total_seconds() / 60:,.0f} min" for who, lasting in found[:NAMED_MAX])
+    what = f"{named}: sales of tills behind it are not read, and days that retention drops not detached"
+    return warn("database transactions", what, "end it: SELECT pg_terminate_backend(pid), or ROLLBACK PREPARED")
 
 
 def _check_schema(dsn: str) -> Finding:

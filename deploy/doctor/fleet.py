@@ -15,6 +15,8 @@ STUCK_AFTER: Final = timedelta(minutes=3)
 CLOCK_OFF_S: Final = 30.0
 """Presence comes every minute at the latest; what it takes to arrive is not told from a wrong clock below this."""
 LAG_WARN: Final = timedelta(minutes=2)
+WAITING_WARN: Final = timedelta(hours=1)
+"""A clock is set within minutes of the first contact with a time server."""
 NAMED_MAX: Final = 5
 
 QUARANTINED: Final = """
@@ -67,6 +69,15 @@ FAULTS: Final = """
         AND detected_at > now() - %(since)s
     GROUP BY 1 ORDER BY 2 DESC
 """
+WAITING: Final = """
+    SELECT count(*), count(DISTINCT (tenant_id, gateway_id)), now() - min(received_at) FROM unsynced_frame
+"""
+# Whichever process of the stream has read on furthest.
+UNREAD_SALES: Final = """
+    SELECT count(*), now() - min(received_at) FROM (
+        SELECT received_at FROM pos_sale WHERE id > (SELECT max(last_id) FROM sales_offset) ORDER BY id LIMIT 100000
+    ) AS unread
+"""
 UNCLAIMED: Final = """
     SELECT count(*), min(g.tenant_id || '/' || g.gateway_id) FROM gateway g
     WHERE g.revoked_at IS NULL
@@ -87,6 +98,8 @@ def check(connection: Connection) -> Iterator[Finding]:
     yield _check_stuck(connection)
     yield _check_clocks(connection)
     yield _check_faults(connection)
+    yield _check_waiting(connection)
+    yield _check_sales(connection)
     yield _check_credentials(connection)
 
 
@@ -153,6 +166,27 @@ def _check_faults(connection: Connection) -> Finding:
         remedy = "two agents with one name: find the clone and revoke it; a fast clock: set it"
         return fail("gateway faults", what, remedy)
     return ok("gateway faults", "none open")
+
+
+def _check_waiting(connection: Connection) -> Finding:
+    ((frames, gateways, since),) = _rows(connection, WAITING)
+    if not frames:
+        return ok("frames without a clock", "none wait")
+    what = (
+        f"{frames:,} of {gateways} gateways wait for their clock, the first for {since.total_seconds() / 3600:,.1f} h"
+    )
+    if since > WAITING_WARN:
+        remedy = "let them reach a time server: after 7 days frames go to quarantine"
+        return warn("frames without a clock", what, remedy)
+    return ok("frames without a clock", what)
+
+
+def _check_sales(connection: Connection) -> Finding:
+    ((unread, since),) = _rows(connection, UNREAD_SALES)
+    if unread and since > LAG_WARN:
+        what = f"{unread:,} are not read, the first for {since.total_seconds() / 60:,.0f} min"
+        return warn("sales of tills", what, "is the stream running? a transaction that does not end holds them back")
+    return ok("sales of tills", "none wait")
 
 
 def _check_credentials(connection: Connection) -> Finding:

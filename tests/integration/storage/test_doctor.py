@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.doctor import app, broker, database, machine
+from deploy.doctor.database import check_transactions
 from deploy.doctor.finding import Finding, Level
 from deploy.local.broker import BrokerKind
 from deploy.local.discovery import StackInfo
@@ -72,6 +73,17 @@ def test_what_is_wrong_in_the_database_is_found(
     assert finding.level is level
     assert said in finding.what
     assert finding.remedy
+
+
+def test_a_transaction_that_writes_and_does_not_end_is_named(database: str) -> None:
+    with storage.connect(database, application="forgotten", autocommit=False) as writing:
+        writing.execute(b"CREATE TABLE left_open ()")
+        with storage.connect(database, application="tests") as connection:
+            found = check_transactions(connection, timedelta(0))
+            assert "(forgotten) for 0 min" in found.what
+            assert (found.level, bool(found.remedy)) == (Level.WARN, True)
+            writing.rollback()
+            assert "forgotten" not in check_transactions(connection, timedelta(0)).what
 
 
 def test_a_missing_day_is_found(database: str) -> None:

@@ -25,6 +25,16 @@ BEHIND = """
 UPDATE gateway_presence SET sent = jsonb_set(sent, '{tel,seq}', '90');
 UPDATE ingest_watermark SET updated_at = now() - interval '4 minutes'
 """
+UNSYNCED = """
+INSERT INTO unsynced_frame (tenant_id, gateway_id, lane, ep, seq, boot, received_at, topic, payload)
+VALUES ('acme', 'gw', 'tel', 'k3v9', 50, 'b00t', now() - interval '2 hours', 't', '')
+"""
+UNREAD = """
+INSERT INTO sku (tenant_id, sku, unit_weight_g) VALUES ('acme', 'cola', 330);
+INSERT INTO sales_offset VALUES ('00-31', 2), ('00-63', 1);
+INSERT INTO pos_sale (tenant, site, sku, units, sold_at, receipt, line, received_at)
+SELECT 'acme', 'n', 'cola', 1, now(), 'r', n, now() - interval '9 minutes' FROM generate_series(1, 3) AS n
+"""
 CREDENTIAL = """
 INSERT INTO claim (claim_id, tenant_id, gateway_id, code_hash, expires_at)
 VALUES ('01890000-0000-7000-8000-000000000001', 'acme', 'gw', '\\x00', now());
@@ -68,6 +78,8 @@ def test_a_fleet_that_is_well_has_no_remedies(registered: str) -> None:
         ),
         ("UPDATE gateway_presence SET utc = now() - interval '1 hour'", "gateway clocks", Level.WARN, "-3,600 s"),
         (FAULT, "gateway faults", Level.FAIL, "1 two_agents"),
+        (UNSYNCED, "frames without a clock", Level.WARN, "1 of 1 gateways wait for their clock, the first for 2.0 h"),
+        (UNREAD, "sales of tills", Level.WARN, "1 are not read, the first for 9 min"),
         (CREDENTIAL, "credentials", Level.WARN, "1 gateways have none of their own, acme/bare"),
     ],
 )
