@@ -3,7 +3,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from contracts.facts import CONTROL_CHANNEL
-from stream.control import read_snapshot, strictness_of
+from stream.control import read_snapshot
+from stream.control_data import strictness_of
 from tests.integration.api.conftest import token_of
 from tests.integration.api.world import World
 
