@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,9 @@ from deploy.migrations import upgrade
 
 TEMPLATE: Final = "template_shelfpulse"
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a folder of our own in it
+_PREFIX: Final = "shelfpulse-pg-"
+_FORGOTTEN_S: Final = 6 * 3600
+"""No run takes so long: what is older was left by one that was killed."""
 _ROOM_BYTES: Final = 4 << 30
 """A server takes 60 MiB, and 8 a database; a container often has 64 MiB of shared memory in all."""
 
@@ -59,7 +63,7 @@ def run_server(cluster: Path | None = None) -> Iterator[Server]:
 
     ``cluster``: a data directory that it shall begin with a copy of; without one it makes an empty one.
     """
-    home = Path(tempfile.mkdtemp(prefix="shelfpulse-pg-", dir=_fastest_folder()))
+    home = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_fastest_folder()))
     home.chmod(0o711)
     postgres = Postgres(
         home=home,
@@ -101,6 +105,7 @@ def prepare_cluster(cluster: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if cluster.exists():
             return
+        _clear_remains(time.time())
         with run_server() as server:
             with psycopg.connect(server.dsn, autocommit=True) as connection:
                 connection.execute(f"CREATE DATABASE {TEMPLATE}")
@@ -110,6 +115,14 @@ def prepare_cluster(cluster: Path) -> None:
             shutil.rmtree(part, ignore_errors=True)
             _copy(server.postgres.data, part)
         part.rename(cluster)
+
+
+def _clear_remains(now_s: float) -> None:
+    """Give back the memory that runs hold which were killed."""
+    for home in _MEMORY.glob(f"{_PREFIX}*"):
+        with suppress(FileNotFoundError):
+            if home.stat().st_mtime < now_s - _FORGOTTEN_S:
+                shutil.rmtree(home, ignore_errors=True)
 
 
 def _copy(source: Path, target: Path) -> None:
