@@ -58,6 +58,7 @@ class Demo:
         self._started: list[str] = []
         self._next_at_s = 0.0
         self._history: Child | None = None
+        self._history_told = False
 
     def register(self) -> Access:
         """Tenant, master data, people and the gateways' credentials, here and in the database. May be repeated."""
@@ -137,11 +138,22 @@ class Demo:
         if self._history is None and at_s >= HISTORY_S:
             self._say("bringing in a quarter of the channel's orders, deliveries and payments")
             self._history = self._stack.start_once("channel", "demo", "channel")
+        self._tell_history()
         while self._lines and at_s >= self._lines[0].at_s:
             self._say(self._lines.pop(0).text)
         if self._broker_due and at_s >= BROKER_RESTART_S:
             self._broker_due = False
             self._stack.supervisor.kill("broker")
+
+    def _tell_history(self) -> None:
+        """Say once how bringing in the history ended."""
+        if self._history is None or self._history_told or (code := self._history.poll()) is None:
+            return
+        self._history_told = True
+        if code == 0:
+            self._say("the channel's quarter is there: orders, shipments, returns and receivables at /desk")
+        else:
+            self._say(f"the channel's quarter was not brought in, see {self._history.spec.log}")
 
     def stop_gateways(self) -> None:
         """Stop reading shelves; what the gateways hold is handed over first, while the dataflow still runs."""

@@ -36,6 +36,9 @@ def channel(
     try:
         with psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_S) as connection:
             counts = seed_channel(connection, datetime.now(UTC), _quiet if json_ else _say, seed)
+    except psycopg.errors.DeadlockDetected as error:
+        message = "others held what a week of the history needs, each time that it was tried"
+        raise UserError(message, "run it again: it goes on where it stopped") from error
     except psycopg.OperationalError as error:
         message = f"the database cannot be reached: {str(error).splitlines()[0]}"
         raise UserError(message, "check SHELFPULSE_DSN, or start the demo with `shelfpulse up --demo`") from error

@@ -1,8 +1,10 @@
 """Brings the channel into a database that has the demo's companies: master data, history, and what is open today."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final, TypeVar, cast
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
@@ -19,6 +21,9 @@ from platform_api.kit.nouns import Kind
 
 SEED: Final = 20_260_105
 
+TRIES_MAX: Final = 20
+
+T = TypeVar("T")
 Say = Callable[[str], None]
 
 
@@ -34,19 +39,41 @@ def seed_channel(connection: psycopg.Connection[Any], now: datetime, say: Say, s
     with tx.transaction():
         weeks = history.weeks_of(_desk(tx), now.date())
     for week in weeks:
-        with tx.transaction():
-            desk = _desk(tx)
-            if week not in history.weeks_of(desk, now.date()):
-                continue  # another has played it meanwhile
-            if week.number == 0:
-                history.open_books(desk, week)
-            history.play(desk, week, seed)
-        say(f"the channel's history: week {week.number + 1} of {history.WEEKS}")
-    with tx.transaction():
-        today.lay_out(_desk(tx), now)
+        if in_peace(partial(_play, tx, week, now, seed)):
+            say(f"the channel's history: week {week.number + 1} of {history.WEEKS}")
+    in_peace(partial(_lay_out, tx, now))
     row = tx.execute(queries.COUNTS, {"tenant_id": TENANT}).fetchone()
     assert row is not None
     return dict(row)
+
+
+def in_peace(step: Callable[[], T]) -> T:
+    """Do a step that is one transaction, again when it was ended since another waited for it and it for the other.
+
+    A week locks balances in the order in which things happened, while the worker books sales of the same shelves.
+    Raises DeadlockDetected after TRIES_MAX times.
+    """
+    for _ in range(TRIES_MAX - 1):
+        with suppress(psycopg.errors.DeadlockDetected):
+            return step()
+    return step()
+
+
+def _play(tx: psycopg.Connection[DictRow], week: history.Week, now: datetime, seed: int) -> bool:
+    """Whether the week was still to be played."""
+    with tx.transaction():
+        desk = _desk(tx)
+        if week not in history.weeks_of(desk, now.date()):
+            return False  # another has played it meanwhile
+        if week.number == 0:
+            history.open_books(desk, week)
+        history.play(desk, week, seed)
+        return True
+
+
+def _lay_out(tx: psycopg.Connection[DictRow], now: datetime) -> None:
+    with tx.transaction():
+        today.lay_out(_desk(tx), now)
 
 
 def register(tx: psycopg.Connection[DictRow]) -> None:

@@ -1,5 +1,6 @@
 """A quarter of the demo's trade: whole, believable, the same each time, and true by the books."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -154,3 +155,26 @@ def test_a_day_of_a_store_is_the_same_for_the_same_seed_and_differs_for_another(
     assert units_sold(seeding.SEED, 0, 4, day) != units_sold(seeding.SEED + 1, 0, 4, day)
     week = history.weeks_before(day)[0]
     assert replace(week, number=1).monday == day - timedelta(days=91)
+
+
+def test_a_step_that_ran_into_a_deadlock_is_taken_again(postgres_server: Server) -> None:
+    """A worker that books what the shelves saw waits for the week, and the week for it: only the week sees that."""
+    tries: list[int] = []
+    with clone(postgres_server) as dsn, psycopg.connect(dsn) as worker, psycopg.connect(dsn, autocommit=True) as ours:
+        worker.execute("SET deadlock_timeout = '1h'")
+        worker.execute("SELECT pg_advisory_xact_lock(1)")
+        waiting = threading.Thread(target=worker.execute, args=("SELECT pg_advisory_xact_lock(2)",))
+
+        def step() -> str:
+            tries.append(len(tries))
+            with ours.transaction():
+                if len(tries) > 1:
+                    return "done"
+                ours.execute("SELECT pg_advisory_xact_lock(2)")
+                waiting.start()
+                ours.execute("SELECT pg_advisory_xact_lock(1)")
+            raise AssertionError
+
+        assert seeding.in_peace(step) == "done"
+        waiting.join()
+    assert tries == [0, 1]
