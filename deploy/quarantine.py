@@ -79,6 +79,15 @@ class State(StrEnum):
     DISCARDED = "discarded"
 
 
+TOLD: Final = {
+    State.HELD: "refused once more and held: `shelfpulse quarantine show ID` says why",
+    State.RETRY: "not tried yet: is the stream running?",
+    State.RETRIED: "taken in",
+    State.DISCARDED: "discarded",
+}
+"""What became of rows, for people."""
+
+
 class Row(msgspec.Struct, frozen=True):
     """A refused message, without its payload. ``seq`` None: it was not settled, the gateway still has it."""
 
@@ -276,7 +285,8 @@ def _tell(outcome: dict[str, int], *, as_json: bool) -> None:
     if as_json:
         print(msgspec.json.encode(outcome).decode())  # noqa: T201 - the command's output
         return
-    said = ", ".join(f"{count} {state}" for state, count in outcome.items()) or "no row is held that fits"
+    said = ", ".join(f"{count} {TOLD[State(state)]}" for state, count in outcome.items())
+    said = said or "no row is held that fits"
     Console().print(said, highlight=False)
 
 

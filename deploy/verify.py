@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from deploy import books, proofs
@@ -118,5 +119,5 @@ def _show(report: Report) -> None:
         table.add_row(name, title, "[green]yes[/]" if report.invariants[name] else "[red]no[/]")
     console.print(table)
     for one in report.broken:
-        console.print(f"[red]{one.invariant}[/] {one.where}: {one.what}", highlight=False)
+        console.print(f"[red]{one.invariant}[/] {escape(one.where)}: {escape(one.what)}", highlight=False)
     console.print(f"{report.rows_checked:,} rows checked in {report.seconds:.1f} s", highlight=False)

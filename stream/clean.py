@@ -118,6 +118,8 @@ def _duplicate_key(twice: list[tuple[str, list[str]]]) -> Fault:
 def check_times(first_ms: int, last_ms: int, limits: Limits) -> Fault | None:
     """Whether all times of a frame are accepted."""
     if first_ms < limits.earliest_ms:
+        if limits.earliest_ms <= first_ms * 1000 <= limits.latest_ms:
+            return Fault(Reason.BAD_TIME, f"time {first_ms} is in seconds; it must be in milliseconds since 1970 UTC")
         days = (limits.latest_ms - first_ms) // 86_400_000
         return Fault(Reason.BAD_TIME, f"reading is {days} days old, before retention; use replay --backfill")
     if last_ms > limits.latest_ms:

@@ -64,7 +64,7 @@ LAG: Final = """
     WHERE p.state = 'online' AND p.updated_at > now() - %(silent)s
 """
 FAULTS: Final = """
-    SELECT coalesce(evidence ->> 'why', kind), count(*) FROM anomaly
+    SELECT coalesce(evidence ->> 'why', kind), count(*), min(tenant_id || '/' || gateway_id) FROM anomaly
     WHERE kind = 'device_fault' AND place_kind = 'gateway' AND state IN ('open', 'acknowledged')
         AND detected_at > now() - %(since)s
     GROUP BY 1 ORDER BY 2 DESC
@@ -162,8 +162,8 @@ def _check_clocks(connection: Connection) -> Finding:
 def _check_faults(connection: Connection) -> Finding:
     found = _rows(connection, FAULTS, since=GAPS_SINCE)
     if found:
-        what = ", ".join(f"{count} {why}" for why, count in found)
-        remedy = "two agents with one name: find the clone and revoke it; a fast clock: set it"
+        what = ", ".join(f"{count} {why}, at {example} for one" for why, count, example in found)
+        remedy = "two agents with one name: find the clone, revoke it; a fast clock: set it; then resolve the anomaly"
         return fail("gateway faults", what, remedy)
     return ok("gateway faults", "none open")
 

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from contracts.errors import UserError
@@ -68,5 +69,7 @@ def _show(findings: list[Finding]) -> None:
         table.add_column(heading)
     for finding in findings:
         colour = _COLOURS[finding.level]
-        table.add_row(f"[{colour}]{finding.level}[/]", finding.check, finding.what, finding.remedy)
+        table.add_row(
+            f"[{colour}]{finding.level}[/]", *(escape(text) for text in (finding.check, finding.what, finding.remedy))
+        )
     console.print(table)

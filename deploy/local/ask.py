@@ -11,6 +11,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from contracts.errors import UserError
@@ -27,12 +28,12 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "anomalies": ("detected", "kind", "site", "place", "severity", "state"),
     "events": ("time", "site", "slot", "sku", "kind", "units", "on_shelf"),
     "proposals": ("created", "site", "sku", "units", "state"),
-    "orders": ("created", "number", "org", "ship_to", "state", "total"),
+    "orders": ("number", "created", "org", "ship_to", "total", "state", "reference"),
     "forecasts": ("day", "site", "sku", "method", "mean", "q50", "q80", "q95"),
     "forecast-accuracy": ("site", "sku", "method", "chosen", "days", "rmsse", "bias", "pinball"),
 }
-TAILED: Final = ("anomalies", "events", "proposals", "forecasts", "forecast-accuracy")
-"""What ``tail`` follows: lists that can be asked for one site."""
+TAILED: Final = ("anomalies", "events", "proposals")
+"""What ``tail`` follows: the lists whose items happen once, at a site."""
 _PLACES: Final = ("series", "slot", "device", "gateway")
 
 
@@ -72,7 +73,7 @@ def show(what: str, limit: int, access: Access, *, as_json: bool) -> None:
         return
     table = Table(*COLUMNS[what])
     for item in items:
-        table.add_row(*(str(_cell(item, column)) for column in COLUMNS[what]))
+        table.add_row(*(escape(str(_cell(item, column))) for column in COLUMNS[what]))
     Console().print(table)
 
 

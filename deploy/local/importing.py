@@ -9,6 +9,7 @@ import msgspec
 import psycopg
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from contracts.errors import UserError
@@ -101,7 +102,7 @@ def _print(file: Path, outcome: Outcome, *, dry_run: bool, as_json: bool) -> Non
     if outcome.faults:
         table = Table("row", "column", "what is wrong")
         for fault in outcome.faults:
-            table.add_row(str(fault.line), fault.column, fault.text)
+            table.add_row(str(fault.line), escape(fault.column), escape(fault.text))
         console = Console(stderr=True)
         console.print(table)
         console.print(f"error: {file}: {len(outcome.faults)} mistakes, nothing was imported", markup=False)

@@ -176,6 +176,15 @@ def test_every_mistake_of_a_file_is_told_with_its_row(tmp_path: Path, database: 
     assert [(fault["line"], fault["column"]) for fault in faults] == [(2, "unit_weight_g"), (3, "")]
 
 
+def test_a_mistake_is_told_with_the_pattern_that_it_broke(tmp_path: Path, database: str) -> None:
+    """Brackets are no markup: the letters that a name may have stand in them."""
+    file = tmp_path / "skus.csv"
+    file.write_text("tenant,site,gateway\ndemo,s1,GW 1\n")
+    done = run("import", "devices", str(file), SHELFPULSE_DSN=database, COLUMNS="200")
+    assert done.returncode == 2
+    assert "^[a-z0-9][a-z0-9_-]{0,31}$" in done.stderr
+
+
 def test_the_configuration_is_shown_without_secrets(tmp_path: Path) -> None:
     running_stack(tmp_path, "postgresql://me:hidden@127.0.0.1:1/x")
     done = run("config", SHELFPULSE_STATE=str(tmp_path))

@@ -84,6 +84,7 @@ def test_what_is_refused_again_is_held_and_the_exit_code_says_so(platform: Platf
     eventually(lambda: rows(platform), "it is in quarantine")
     result = call(platform, "retry", "--reason", "bad_columns", "--json")
     assert (result.exit_code, json.loads(result.output)) == (1, {"held": 1})
+    assert "1 refused once more" in call(platform, "retry", "--reason", "bad_columns").output
 
 
 def test_what_is_given_up_loses_its_payload_and_keeps_its_row(platform: Platform, device: Device) -> None:

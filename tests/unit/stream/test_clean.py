@@ -78,3 +78,13 @@ def test_a_gateway_has_ten_thousand_channels() -> None:
     fault = check_channels(GATEWAY_CHANNELS_MAX, 1)
     assert fault is not None
     assert fault.reason is Reason.TOO_MANY_CHANNELS
+
+
+def test_a_time_in_seconds_is_told_from_an_old_one() -> None:
+    seconds = LIMITS.latest_ms // 1000
+    told = check_times(seconds, seconds + 200, LIMITS)
+    assert told is not None
+    assert (told.reason, "milliseconds" in told.detail) == (Reason.BAD_TIME, True)
+    old = check_times(LIMITS.earliest_ms - 1, LIMITS.earliest_ms, LIMITS)
+    assert old is not None
+    assert "before retention" in old.detail
