@@ -46,6 +46,7 @@ from platform_api.logistics.routes import open_router as carriers_open_router
 from platform_api.logistics.routes import router as logistics_router
 from platform_api.pages import routes as page_routes
 from platform_api.pages.desk_routes import router as desk_router
+from platform_api.pages.faults import show_fault
 from platform_api.pages.rendering import STATIC
 from platform_api.pages.stock_routes import router as stock_page_router
 from platform_api.pages.transfer_routes import router as transfer_pages_router
@@ -154,7 +155,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.oidc = oidc
     app.state.provisioning = settings.provisioning()
     app.state.webhook_reach = settings.webhook_reach
-    errors.install(app)
+    errors.install(app, show_fault)
     _mount(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders, https=settings.public_url.startswith("https:"))

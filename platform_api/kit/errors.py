@@ -1,8 +1,9 @@
 """Every error leaves as RFC 9457 problem+json, made in this one place."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
+from urllib.parse import urlencode
 
 import psycopg
 import psycopg_pool
@@ -121,27 +122,34 @@ CHANGE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def install(app: FastAPI) -> None:
-    """Register the handlers."""
+ShowFault = Callable[[Request, HTTPStatus], Response]
+
+
+def install(app: FastAPI, show_fault: ShowFault) -> None:
+    """Register the handlers. ``show_fault`` makes a page of a failure for who came with a browser."""
+    app.state.show_fault = show_fault
 
     @app.exception_handler(ApiError)
     async def on_api_error(request: Request, error: ApiError) -> Response:
         if error.status == HTTPStatus.UNAUTHORIZED and _is_navigation(request):
-            return RedirectResponse("/session/resume", HTTPStatus.SEE_OTHER)
-        return problem(error.status, error.detail, headers=error.headers)
+            # Back to where the person was going, with the session renewed or after a log-in.
+            asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            way = "" if asked == "/" else f"?{urlencode({'to': asked})}"
+            return RedirectResponse(f"/session/resume{way}", HTTPStatus.SEE_OTHER)
+        return _answer(request, error.status, error.detail, headers=error.headers)
 
     @app.exception_handler(InputError)
-    async def on_input_error(_: Request, error: InputError) -> Response:
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the input is not valid", errors=error.problems)
+    async def on_input_error(request: Request, error: InputError) -> Response:
+        return _answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, "the input is not valid", errors=error.problems)
 
     @app.exception_handler(RequestValidationError)
-    async def on_validation_error(_: Request, error: RequestValidationError) -> Response:
+    async def on_validation_error(request: Request, error: RequestValidationError) -> Response:
         # Never the input itself: it may be a password.
         found = [
             FieldProblem(where=".".join(str(part) for part in item["loc"])[:200], message=str(item["msg"])[:300])
             for item in error.errors()[:50]
         ]
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the input is not valid", errors=found)
+        return _answer(request, HTTPStatus.UNPROCESSABLE_ENTITY, "the input is not valid", errors=found)
 
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> Response:
@@ -151,7 +159,7 @@ def install(app: FastAPI) -> None:
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             # The framework names those of the first route at the path alone.
             headers["Allow"] = allowed_methods(request)
-        return problem(status, "" if detail == status.phrase else detail, headers=headers)
+        return _answer(request, status, "" if detail == status.phrase else detail, headers=headers)
 
     @app.exception_handler(psycopg.DataError)
     async def on_data_error(_: Request, error: psycopg.DataError) -> Response:
@@ -162,18 +170,35 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(psycopg_pool.TooManyRequests)
     @app.exception_handler(psycopg.OperationalError)
     @app.exception_handler(psycopg.errors.IdleInTransactionSessionTimeout)
-    async def on_unavailable(_: Request, error: Exception) -> Response:
+    async def on_unavailable(request: Request, error: Exception) -> Response:
         _log.warning("database_unavailable", error=type(error).__name__, detail=str(error)[:200])
-        return problem(
+        return _answer(
+            request,
             HTTPStatus.SERVICE_UNAVAILABLE,
             "the database cannot be reached or is overloaded; try again",
             headers={"Retry-After": str(RETRY_AFTER_S)},
         )
 
     @app.exception_handler(Exception)
-    async def on_defect(_: Request, __: Exception) -> Response:
+    async def on_defect(request: Request, _: Exception) -> Response:
         # The server logs the traceback; the client learns nothing of our insides.
-        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; it has been logged")
+        return _answer(request, HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; it has been logged")
+
+
+def _answer(
+    request: Request,
+    status: HTTPStatus,
+    detail: str,
+    *,
+    errors: list[FieldProblem] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A page for who came with a browser, else a problem."""
+    if not _is_navigation(request):
+        return problem(status, detail, errors=errors, headers=headers)
+    page = cast("ShowFault", request.app.state.show_fault)(request, status)
+    page.headers.update(headers or {})
+    return page
 
 
 def _is_navigation(request: Request) -> bool:

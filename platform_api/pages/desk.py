@@ -13,6 +13,7 @@ from platform_api.kit.paging import encode_cursor, seen
 from platform_api.orders import queries as orders
 from platform_api.orders import return_queries as returns
 from platform_api.pages import queries
+from platform_api.pages.order import BUYERS
 from platform_api.replenishment import queries as replenishment
 from platform_api.replenishment import refill_queries as refills
 
@@ -44,6 +45,7 @@ def read_desk(tx: Connection, caller: Principal, cursors: Mapping[str, str | Non
     }
     rows = {name: found for name, (found, _) in lists.items()}
     reads_money = caller.role in MONEY_READERS
+    buys = caller.role in BUYERS and caller.org_id is not None
     return {
         "proposals": rows["proposals"],
         "orders": [_order(row) for row in rows["orders"]],
@@ -54,6 +56,8 @@ def read_desk(tx: Connection, caller: Principal, cursors: Mapping[str, str | Non
         "more": {name: following for name, (_, following) in lists.items()},
         "reads_money": reads_money,
         "decides": caller.role in DECIDERS,
+        "buys": buys,
+        "places": tx.execute(queries.PLACES, caller.scope).fetchall() if buys else [],
         "sites": _names(tx, queries.SITE_NAMES, caller),
         "orgs": _names(tx, queries.ORG_NAMES, caller),
     }

@@ -10,7 +10,7 @@ from platform_api.kit.money import format_minor
 from platform_api.logistics import queries as logistics
 from platform_api.orders import return_queries as returns
 from platform_api.orders.models import Order
-from platform_api.orders.rules import WAITING, State
+from platform_api.orders.rules import TRANSITIONS, WAITING, Action, State
 from platform_api.orders.service import Actor, read_order
 from platform_api.pages import queries
 
@@ -18,6 +18,7 @@ SHOWN_MAX: Final = 50
 BUYERS: Final = frozenset({Role.HQ, Role.OPS, Role.DEALER, Role.REP, Role.STORE})
 """As the routes of orders have it."""
 APPROVERS: Final = frozenset({Role.HQ, Role.OPS})
+SENDING: Final = TRANSITIONS[Action.SHIP].allowed
 
 Row = Mapping[str, Any]
 
@@ -31,6 +32,8 @@ def read_page(tx: Connection, caller: Principal, actor: Actor, order_id: UUID, l
     under_way = {row["line_no"]: row["units"] for row in tx.execute(returns.UNDER_WAY, key)}
     free = {line.line: line.delivered - line.returned - under_way.get(line.line, 0) for line in order.lines}
     may_buy, may_approve = caller.role in BUYERS, caller.role in APPROVERS
+    shipments = [_shipment(row) for row in tx.execute(logistics.SHIPMENTS, wanted)]
+    may_ship = may_approve and order.state in SENDING and any(line.reserved for line in order.lines)
     return {
         "order": order,
         "names": {
@@ -39,14 +42,24 @@ def read_page(tx: Connection, caller: Principal, actor: Actor, order_id: UUID, l
         },
         "places": {row["id"]: row["name"] or row["id"] for row in tx.execute(queries.LOCATION_NAMES, named)},
         "waits": order.state in WAITING,
-        "shipments": [_shipment(row) for row in tx.execute(logistics.SHIPMENTS, wanted)],
+        "shipments": shipments,
+        "told": {f"shipment {row['shipment_id']}": row["tracking_no"] for row in shipments},
+        "carriers": _carriers(tx, caller) if may_ship else [],
         "returns": [_return(row) for row in tx.execute(returns.RETURNS, wanted)],
         "returnable": {number: units for number, units in free.items() if units > 0} if may_buy else {},
         "may_submit": may_buy and order.state is State.DRAFT,
         "may_approve": may_approve and order.state is State.SUBMITTED,
+        "may_override": caller.role is Role.HQ and order.state is State.CREDIT_HOLD,
+        "may_cancel": may_buy and order.state in TRANSITIONS[Action.CANCEL].allowed,
+        "may_sign": may_buy,
         "may_decide": may_approve,
         "cart": _cart(order),
     }
+
+
+def _carriers(tx: Connection, caller: Principal) -> list[Row]:
+    values = {"tenant_id": caller.tenant_id, "after": None, "limit": SHOWN_MAX}
+    return list(tx.execute(logistics.CARRIERS, values).fetchall())
 
 
 def _shipment(row: Row) -> dict[str, Any]:

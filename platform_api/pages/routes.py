@@ -21,7 +21,7 @@ from platform_api.tenancy import service as tenancy
 from platform_api.tenancy.oidc import Client
 from platform_api.tenancy.oidc_routes import FAULTS as OIDC_FAULTS
 from platform_api.tenancy.routes import Secret, count_login
-from platform_api.tenancy.sessions import set_cookies
+from platform_api.tenancy.sessions import HOME, login_url, own_page, set_cookies
 
 open_router = Router(include_in_schema=False)
 router = Router(include_in_schema=False)
@@ -29,31 +29,40 @@ router = Router(include_in_schema=False)
 Language = Annotated[str | None, Query(alias="lang", max_length=8)]
 Fault = Annotated[str, Query(max_length=32)]
 LoginField = Annotated[str, Form(max_length=200)]
+WayField = Annotated[str, Form()]
+Way = Annotated[str, Query()]
 PasswordField = Annotated[str, Form(max_length=200)]
 Identifier = Annotated[str, Path(pattern=IDENTIFIER_PATTERN)]
 
 
 @open_router.get("/login")
-def show_login(request: Request, language: Language = None, fault: Fault = "") -> Response:
+def show_login(request: Request, language: Language = None, fault: Fault = "", to: Way = HOME) -> Response:
     """The form to log in, or why a log-in by a provider of identities has failed."""
     if language in LANGUAGES:
-        return switch(request, language, "/login")
-    return _login_form(request, fault=fault if fault in OIDC_FAULTS else "")
+        return switch(request, language, login_url(to))
+    return _login_form(request, fault=fault if fault in OIDC_FAULTS else "", to=to)
 
 
 @open_router.post("/login")
-def log_in(request: Request, tx: Tx, secret: Secret, login: LoginField = "", password: PasswordField = "") -> Response:
-    """Check login and password, and give the browser a session."""
+def log_in(  # the fields of a form
+    request: Request,
+    tx: Tx,
+    secret: Secret,
+    login: LoginField = "",
+    password: PasswordField = "",
+    to: WayField = HOME,
+) -> Response:
+    """Check login and password, give the browser a session, and go on to where the person wanted to go."""
     require_same_origin(request)
     try:
         count_login(request, login)
     except ApiError as error:
-        return _login_form(request, login=login, fault="throttled", status=error.status)
+        return _login_form(request, login=login, fault="throttled", to=to, status=error.status)
     user_id = tenancy.check_password(tx, login, password)
     if user_id is None:
-        return _login_form(request, login=login, fault="wrong", status=HTTPStatus.UNAUTHORIZED)
+        return _login_form(request, login=login, fault="wrong", to=to, status=HTTPStatus.UNAUTHORIZED)
     session = tenancy.open_session(tx, user_id, secret=secret, now=datetime.now(UTC))
-    response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
+    response = RedirectResponse(own_page(to), HTTPStatus.SEE_OTHER)
     set_cookies(request, response, session)
     return response
 
@@ -100,8 +109,9 @@ def read_openapi(request: Request) -> JSONResponse:
 
 
 def _login_form(
-    request: Request, *, login: str = "", fault: str = "", status: HTTPStatus = HTTPStatus.OK
+    request: Request, *, login: str = "", fault: str = "", to: str = HOME, status: HTTPStatus = HTTPStatus.OK
 ) -> HTMLResponse:
     oidc = cast("Client | None", request.app.state.oidc)
-    context = {"login": login[:64], "fault": fault, "provider": "" if oidc is None else oidc.provider.name}
+    provider = "" if oidc is None else oidc.provider.name
+    context = {"login": login[:64], "fault": fault, "provider": provider, "to": own_page(to)}
     return render("login.html", locale_of(request), context, status=status)

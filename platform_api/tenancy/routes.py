@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, cast
 
-from fastapi import Cookie, Depends, Request, Response
+from fastapi import Cookie, Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from platform_api.kit.auth import Caller, require_same_origin
@@ -15,7 +15,7 @@ from platform_api.kit.tokens import ACCESS_LIFE, issue_access
 from platform_api.kit.work import Router
 from platform_api.tenancy import service
 from platform_api.tenancy.models import AccessToken, LoginRequest, Me
-from platform_api.tenancy.sessions import REFRESH_COOKIE, drop_cookies, set_cookies
+from platform_api.tenancy.sessions import HOME, REFRESH_COOKIE, drop_cookies, login_url, own_page, set_cookies
 
 open_router = Router(tags=["tenancy"])
 router = Router(tags=["tenancy"], responses=COMMON_RESPONSES)
@@ -80,16 +80,18 @@ def refresh_session(request: Request, tx: Tx, secret: Secret, refresh: RefreshCo
 
 
 @open_router.get("/session/resume", include_in_schema=False)
-def resume_session(request: Request, tx: Tx, secret: Secret, refresh: RefreshCookie = None) -> Response:
-    """Where a page without a valid access token is sent: on with a new one, or to /login."""
+def resume_session(
+    request: Request, tx: Tx, secret: Secret, refresh: RefreshCookie = None, to: Annotated[str, Query()] = HOME
+) -> Response:
+    """Where a page without a valid access token is sent: on to where it was going with a new one, or to /login."""
     session = None
     if refresh is not None:
         session = service.renew_session(tx, refresh, secret=secret, now=datetime.now(UTC))
     if session is None:
-        response = RedirectResponse("/login", HTTPStatus.SEE_OTHER)
+        response = RedirectResponse(login_url(to), HTTPStatus.SEE_OTHER)
         drop_cookies(response)
         return response
-    response = RedirectResponse("/", HTTPStatus.SEE_OTHER)
+    response = RedirectResponse(own_page(to), HTTPStatus.SEE_OTHER)
     set_cookies(request, response, session)
     return response
 

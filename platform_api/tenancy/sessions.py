@@ -1,6 +1,8 @@
 """The cookies of a page's session."""
 
+import re
 from typing import Final
+from urllib.parse import urlencode
 
 from fastapi import Request, Response
 
@@ -9,6 +11,8 @@ from platform_api.tenancy.service import Session
 
 REFRESH_COOKIE: Final = "sp_refresh"
 REFRESH_PATH: Final = "/session"
+HOME: Final = "/"
+_OWN_PAGE = re.compile(r"/(?![/\\])[^\x00-\x20\\]{0,500}")
 
 
 def set_cookies(request: Request, response: Response, session: Session) -> None:
@@ -32,6 +36,18 @@ def set_cookies(request: Request, response: Response, session: Session) -> None:
         httponly=True,
         samesite="lax",
     )
+
+
+def own_page(to: str) -> str:
+    """Where a person wanted to go when it is a page of ours, else the first page: never another host."""
+    is_page = _OWN_PAGE.fullmatch(to) and not to.startswith((REFRESH_PATH, "/login"))
+    return to if is_page else HOME
+
+
+def login_url(to: str) -> str:
+    """The log-in page that leads on to a page of ours."""
+    way = own_page(to)
+    return "/login" if way == HOME else f"/login?{urlencode({'to': way})}"
 
 
 def drop_cookies(response: Response) -> None:

@@ -106,6 +106,60 @@ def change_the_cart(page: Page) -> None:
     assert set(waiting) == {"\N{EN DASH}"}
 
 
+def test_a_dealer_begins_an_order_on_a_phone_and_takes_it_back(
+    chromium: Browser, market: tuple[str, str, dict[str, Login]], watch: Watch, tmp_path: Path
+) -> None:
+    page = open_desk(chromium, market, "dealer.east@demo", watch, locale="zh-CN", phone=True)
+    page.get_by_test_id("new-order").click()
+    articles = page.get_by_test_id("new-sku").locator("option")
+    expect(articles.nth(5)).to_be_attached(timeout=DEADLINE_MS)
+    page.get_by_test_id("new-place").select_option("wh-east")
+    page.get_by_test_id("new-sku").select_option(index=1)
+    page.get_by_test_id("new-packs").fill("2")
+    page.screenshot(path=tmp_path / "new-order-phone.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    page.get_by_test_id("begin-order").click()
+    page.wait_for_url(re.compile("/orders/[0-9a-f-]{36}$"), timeout=DEADLINE_MS)
+    expect(page.locator("input.packs")).to_have_value("2")
+    page.get_by_test_id("cancel-order").click()
+    page.get_by_test_id("cancel-reason").fill("点错了")
+    page.get_by_test_id("cancel-it").click()
+    expect(page.get_by_test_id("order-state")).to_have_attribute("data-state", "cancelled", timeout=DEADLINE_MS)
+    expect(page.get_by_test_id("cancel-order")).to_have_count(0)
+    page.context.close()
+
+
+def test_what_is_held_for_an_order_is_sent_and_signed_for(
+    chromium: Browser, market: tuple[str, str, dict[str, Login]], watch: Watch, tmp_path: Path
+) -> None:
+    with psycopg.connect(market[1]) as connection:
+        found = connection.execute(
+            "SELECT order_id FROM sales_order WHERE state = 'allocated' AND reference LIKE '%nuts%'"
+        )
+        address = f"{market[0]}/orders/{found.fetchall()[0][0]}"
+    page = open_desk(chromium, market, "ops@demo", watch, locale="en-GB", phone=False)
+    page.goto(address)
+    page.screenshot(path=tmp_path / "ship.png", full_page=True)
+    assert page.evaluate(CONTRAST) == []
+    page.get_by_test_id("carrier").select_option("van")
+    page.get_by_test_id("tracking").fill("NUTS-1")
+    page.get_by_test_id("ship").click()
+    expect(page.get_by_test_id("shipments")).to_contain_text("NUTS-1", timeout=DEADLINE_MS)
+    expect(page.get_by_test_id("history").locator("li").last).to_contain_text("NUTS-1")
+    page.context.close()
+    page = open_desk(chromium, market, "dealer.east@demo", watch, locale="zh-CN", phone=True)
+    page.goto(address)
+    page.get_by_test_id("sign").click()
+    expect(page.get_by_test_id("signer")).not_to_have_value("")
+    page.get_by_test_id("missing").first.fill("1")
+    page.screenshot(path=tmp_path / "sign-phone.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    page.get_by_test_id("sign-it").click()
+    expect(page.get_by_test_id("sign")).to_have_count(0, timeout=DEADLINE_MS)
+    expect(page.get_by_test_id("shipments").locator("dd").last).to_contain_text("CNY")
+    page.context.close()
+
+
 def test_a_dealer_asks_to_send_goods_back_and_operations_receive_them(
     chromium: Browser, market: tuple[str, str, dict[str, Login]], watch: Watch, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """The live page in a real Chromium, on a real server and database; screenshots go to the test's folder."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -260,6 +261,16 @@ def test_every_control_has_a_name_and_ids_are_unique(wall: Page) -> None:
     assert nameless == []
     ids = wall.evaluate("[...document.querySelectorAll('[id]')].map((one) => one.id)")
     assert len(ids) == len(set(ids))
+
+
+def test_every_page_is_one_click_from_the_wall(wall: Page) -> None:
+    ways = wall.get_by_role("navigation", name="Pages")
+    expect(ways.locator("[aria-current=page]")).to_have_text("Live")
+    for name, path in (("Desk", "/desk"), ("Stock", "/stock"), ("Transfers", "/transfers")):
+        wall.get_by_role("navigation", name="Pages").get_by_role("link", name=name).click()
+        expect(wall).to_have_url(re.compile(f"{path}$"))
+        wall.go_back()
+        expect(wall.get_by_test_id("totals")).to_be_visible()
 
 
 def test_the_reference_is_readable_offline(wall: Page, server: str) -> None:

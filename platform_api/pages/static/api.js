@@ -19,7 +19,7 @@ export function newKey() {
 export function renewSession() {
   renewing ??= fetch("/session/refresh", { method: "POST" })
     .then((response) => {
-      if (response.status === 401) window.location.assign("/login");
+      if (response.status === 401) window.location.assign(`/login?${new URLSearchParams({ to: window.location.pathname + window.location.search })}`);
       return response.ok;
     })
     .catch(() => false)

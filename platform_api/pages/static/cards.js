@@ -90,7 +90,8 @@ class Cards {
   }
 
   #showCount() {
-    this.count.textContent = this.items.size ? formatWhole(this.items.size) : "";
+    const more = this.items.size >= SHOWN_MAX ? "+" : "";
+    this.count.textContent = this.items.size ? formatWhole(this.items.size) + more : "";
     this.empty.hidden = this.items.size > 0;
   }
 }

@@ -5,6 +5,7 @@ import { localise, t, useTexts } from "./texts.js";
 
 const CHANGED = 412;
 const CATALOGUE_PAGE = 500;
+const CURRENCY = "CNY"; // of a cart that names none
 const toast = document.getElementById("toast");
 const cart = document.getElementById("cart");
 const data = JSON.parse(document.getElementById("desk-data").textContent);
@@ -64,7 +65,22 @@ if (cart) {
     const body = { ...data.cart, lines: lines.filter((line) => line.packs > 0) };
     act(event.submitter, "PUT", cart.dataset.path, { version: cart.dataset.version, body });
   });
-  offer(cart.elements.sku).catch(tell);
+  offer(cart.elements.sku, data.cart.org, data.cart.currency).catch(tell);
+}
+
+// ---------------------------------------------------------------- a cart that is begun here
+
+const begun = document.getElementById("new-order");
+if (begun) {
+  const once = newKey();
+  begun.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const { place, sku, packs } = begun.elements;
+    const line = { sku: sku.value, uom: sku.selectedOptions[0].dataset.uom, packs: Number(packs.value) };
+    act(event.submitter, "POST", "/v1/orders", { body: { ship_to: place.value, lines: [line] }, once }, "/orders");
+  });
+  const fill = () => offer(begun.elements.sku, begun.dataset.org, CURRENCY).catch(tell);
+  begun.closest("details").addEventListener("toggle", fill, { once: true });
 }
 
 /** Whether the cart on the page is another than the one that would be ordered. */
@@ -78,10 +94,10 @@ function packsOf(index) {
 }
 
 /** Fill a list with what the buyer may order and has a price, all pages of it. */
-async function offer(select) {
+async function offer(select, org, currency) {
   let next = "";
   do {
-    const query = new URLSearchParams({ org: data.cart.org, currency: data.cart.currency, limit: CATALOGUE_PAGE });
+    const query = new URLSearchParams({ org, currency, limit: CATALOGUE_PAGE });
     if (next) query.set("cursor", next);
     const page = await request("GET", `/v1/catalogue?${query}`);
     for (const item of page.items) {

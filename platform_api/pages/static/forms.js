@@ -15,13 +15,18 @@ export function bodyOf(form) {
 }
 
 function fill(target, field) {
-  const value = field.type === "number" ? Number(field.value) : field.value.trim();
+  const value = valueOf(field);
   if (!value) return;
   const path = JSON.parse(field.dataset.at);
   const last = path.pop();
   let place = target;
   for (const name of path) place = place[name] ??= {};
   place[last] = value;
+}
+
+function valueOf(field) {
+  if ("now" in field.dataset) return new Date().toISOString();
+  return field.type === "number" ? Number(field.value) : field.value.trim();
 }
 
 /** Add a row like the last one, empty. */

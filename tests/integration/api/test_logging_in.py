@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -115,6 +116,50 @@ def test_a_page_without_a_valid_access_token_goes_on_by_its_refresh_token(anonym
     assert anonymous.get("/", headers=page).headers["location"] == "/session/resume"
     assert anonymous.get("/session/resume", headers=page).headers["location"] == "/"
     assert anonymous.get("/", headers=page).status_code == 200
+
+
+@pytest.mark.parametrize("renewed", [True, False])
+def test_a_person_gets_to_the_page_that_they_asked_for(anonymous: TestClient, *, renewed: bool) -> None:
+    if renewed:
+        log_in(anonymous)
+        anonymous.cookies.delete(ACCESS_COOKIE)
+    page = {"Accept": "text/html"}
+    resume = anonymous.get("/stock?place=wh-1&kind=store", headers=page).headers["location"]
+    assert resume == "/session/resume?to=%2Fstock%3Fplace%3Dwh-1%26kind%3Dstore"
+    onward = anonymous.get(resume, headers=page).headers["location"]
+    if not renewed:
+        assert onward == resume.replace("/session/resume", "/login")
+        form = anonymous.get(onward, headers=page).text
+        assert 'name="to" value="/stock?place=wh-1&amp;kind=store"' in form
+        fields = {"login": "ops@acme", "password": PASSWORD, "to": "/stock?place=wh-1&kind=store"}
+        onward = anonymous.post("/login", data=fields, headers=ORIGIN).headers["location"]
+    assert onward == "/stock?place=wh-1&kind=store"
+
+
+@pytest.mark.parametrize(
+    "to", ["https://evil.example", "//evil.example", "/\\evil.example", "/\t/evil.example", "/session/resume", ""]
+)
+def test_nobody_is_led_to_another_host(anonymous: TestClient, to: str) -> None:
+    fields = {"login": "ops@acme", "password": PASSWORD, "to": to}
+    assert anonymous.post("/login", data=fields, headers=ORIGIN).headers["location"] == "/"
+    assert anonymous.get("/session/resume", params={"to": to}).headers["location"] in {"/", "/login"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "told"),
+    [
+        ("/nowhere", 404, "没有此页面"),
+        ("/orders/abc", 422, "网址不完整"),
+        (f"/orders/{UUID(int=1)}", 404, "没有此页面"),
+    ],
+)
+def test_a_browser_is_told_of_a_failure_on_a_page(anonymous: TestClient, path: str, status: int, told: str) -> None:
+    log_in(anonymous)
+    answer = anonymous.get(path, headers={"Accept": "text/html", "Accept-Language": "zh-CN"})
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert told in answer.text
+    assert 'href="/desk"' in answer.text
+    assert anonymous.get(path).headers["content-type"] == "application/problem+json"
 
 
 def test_logging_out_ends_the_session_on_the_server_too(anonymous: TestClient) -> None:
