@@ -8,17 +8,14 @@ import logging
 import signal
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from threading import Lock
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal
 
 import procrastinate
 import structlog
 import typer
 from procrastinate import exceptions
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts import logs
 from contracts.errors import UserError
@@ -27,10 +24,9 @@ from deploy.downlink.runner import Downlink
 from deploy.downlink.runner import Metrics as DownlinkMetrics
 from deploy.planning import PLANNER
 from deploy.serving import serve
+from deploy.worker_metrics import HEALTHY_S, Metrics, Pace
+from deploy.worker_settings import Settings, load
 from platform_api import jobs as channel
-from platform_api.kit.destinations import Reach
-from platform_api.settings import Networks
-from platform_api.webhooks.delivering import TIMEOUT_S, Sending
 from stream import jobs, retention, storage
 from stream.settings import parse_mqtt_url
 from stream.storage import Connection, Tier
@@ -43,68 +39,11 @@ RECONNECT_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Waits before trying again while the database is away; the last repeats."""
 REFRESH_SHARE: Final = 0.25
 """Most of the time that refreshing rollups may take: ingest shares the cores and the disk."""
-HEALTHY_S: Final = 60.0
-"""Without a finished job for this long, /healthz says 503."""
 HISTORY_H: Final = 72
 """Finished and failed jobs are forgotten after this time."""
 
 app = typer.Typer(help="Background work: rollups, partitions, retention, expiry.", no_args_is_help=True)
 log = structlog.get_logger()
-
-
-class Settings(BaseSettings):
-    """Settings of the worker, from the environment.
-
-    ``mqtt_url`` is the platform's broker: without it commands and configurations wait for a worker that has one.
-    ``retention_days`` is the age at which raw readings are dropped, ``rollup_days`` that of rollups by the minute
-    (those by the hour and day stay), ``quarantine_days`` that of payloads in quarantine (their rows stay).
-    ``webhook_loopback`` lets webhooks go to this machine, and over plain HTTP: for trials; ``webhook_networks`` to
-    private networks; ``webhook_timeout_s`` is how long an endpoint has to answer.
-    """
-
-    model_config = SettingsConfigDict(env_prefix="SHELFPULSE_", frozen=True)
-
-    dsn: SecretStr
-    mqtt_url: SecretStr = Field(
-        default=SecretStr(""), validation_alias=AliasChoices("MQTT_URL", "SHELFPULSE_MQTT_URL", "mqtt_url")
-    )
-    log_format: Literal["json", "console"] = "json"
-    metrics_port: int = Field(default=0, ge=0, le=65_535)
-    metrics_host: str = Field(default="127.0.0.1", min_length=1)
-    retention_days: int = Field(default=400, ge=1, le=36_500)
-    rollup_days: int = Field(default=1_100, ge=2, le=36_500)
-    quarantine_days: int = Field(default=90, ge=1, le=36_500)
-    webhook_loopback: bool = False
-    webhook_networks: Networks = ()
-    webhook_timeout_s: float = Field(default=TIMEOUT_S, ge=0.5, le=60)
-
-    @model_validator(mode="after")
-    def _minutes_outlive_readings(self) -> Self:
-        if self.rollup_days <= self.retention_days:
-            message = f"rollups are made of readings: keep them longer than {self.retention_days} days"
-            raise ValueError(message)
-        return self
-
-    @property
-    def sending(self) -> Sending:
-        """How webhooks are sent."""
-        reach = Reach(loopback=self.webhook_loopback, networks=self.webhook_networks)
-        return Sending(reach=reach, timeout_s=self.webhook_timeout_s)
-
-    @property
-    def keep_readings(self) -> timedelta:
-        """How long raw readings are kept."""
-        return timedelta(days=self.retention_days)
-
-    @property
-    def keep_minutes(self) -> timedelta:
-        """How long rollups by the minute are kept."""
-        return timedelta(days=self.rollup_days)
-
-    @property
-    def keep_payloads(self) -> timedelta:
-        """How long payloads in quarantine are kept."""
-        return timedelta(days=self.quarantine_days)
 
 
 @app.callback()
@@ -125,50 +64,6 @@ def run(
     worker = Worker(settings)
     worker.serve_metrics()
     asyncio.run(worker.run())
-
-
-def load() -> Settings:
-    """Read the settings. Raises UserError that names each bad variable."""
-    try:
-        return Settings()  # type: ignore[call-arg]  # filled from the environment
-    except ValidationError as error:
-        named = "; ".join(
-            f"SHELFPULSE_{'_'.join(map(str, item['loc'])).upper()}: {item['msg'].lower()}"
-            for item in error.errors(include_input=False, include_url=False)
-        )
-        raise UserError(named, "`shelfpulse up` sets all of them for a local stack") from error
-
-
-class Pace:
-    """Keeps a repeated task to a share of the time, however long one round of it takes. Seconds of a steady clock."""
-
-    def __init__(self, *, share: float) -> None:
-        assert 0 < share <= 1
-        self._share = share
-        self._next_s = float("-inf")
-
-    def is_due(self, now_s: float) -> bool:
-        """Whether a round may start."""
-        return now_s >= self._next_s
-
-    def note(self, start_s: float, end_s: float) -> None:
-        """Account for a round: the next may start once this one makes no more than its share."""
-        self._next_s = start_s + (end_s - start_s) / self._share
-
-
-class Metrics:
-    """What the worker shows to Prometheus, and whether it is well."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.done = Counter("shelfpulse_jobs", "Jobs, by outcome", ["task", "outcome"], registry=self.registry)
-        self.seconds = Histogram("shelfpulse_job_seconds", "Time of a job", ["task"], registry=self.registry)
-        self.left = Gauge("shelfpulse_rollup_slices_left", "Dirty slices beyond the last round", registry=self.registry)
-        self.last_done_s = time.monotonic()
-
-    def trouble(self) -> str:
-        """What is wrong, '' when a job finished lately."""
-        return "" if time.monotonic() - self.last_done_s < HEALTHY_S else "no job finished lately"
 
 
 class Worker:

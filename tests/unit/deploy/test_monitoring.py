@@ -10,7 +10,7 @@ import yaml
 from prometheus_client import REGISTRY, CollectorRegistry
 
 import deploy
-from deploy.worker import Metrics
+from deploy.worker_metrics import Metrics
 from platform_api.kit import metrics as api_metrics
 from stream import metrics as stream_metrics
 

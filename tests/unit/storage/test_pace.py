@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.worker import Pace
+from deploy.worker_metrics import Pace
 
 
 def test_the_first_round_is_due_at_once() -> None:
