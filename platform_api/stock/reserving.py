@@ -3,7 +3,7 @@
 A reservation changes only while the balance of its place is locked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from platform_api.kit.keys import new_key
 from platform_api.stock import queries
-from platform_api.stock.ledger import Connection, hold
+from platform_api.stock.ledger import Balance, Connection, hold
 
 CONSUMED: Final = "consumed"
 RELEASED: Final = "released"
@@ -62,10 +62,7 @@ def promisable(tx: Connection, tenant_id: str, location: str, skus: Iterable[str
 
     Raises UnknownPlaceError.
     """
-    names = list(skus)
-    balances = hold(tx, tenant_id, ((location, sku) for sku in names))
-    expired = _expired(tx, tenant_id, location, names)
-    return {sku: max(0, balances[location, sku].free - expired[sku]) for sku in names}
+    return _unexpired(tx, tenant_id, location, list(skus), lambda balance: balance.free)
 
 
 def fresh(tx: Connection, tenant_id: str, location: str, skus: Iterable[str]) -> dict[str, int]:
@@ -73,10 +70,15 @@ def fresh(tx: Connection, tenant_id: str, location: str, skus: Iterable[str]) ->
 
     Raises UnknownPlaceError.
     """
-    names = list(skus)
-    balances = hold(tx, tenant_id, ((location, sku) for sku in names))
-    expired = _expired(tx, tenant_id, location, names)
-    return {sku: max(0, balances[location, sku].on_hand - expired[sku]) for sku in names}
+    return _unexpired(tx, tenant_id, location, list(skus), lambda balance: balance.on_hand)
+
+
+def _unexpired(
+    tx: Connection, tenant_id: str, location: str, skus: list[str], units: Callable[[Balance], int]
+) -> dict[str, int]:
+    balances = hold(tx, tenant_id, ((location, sku) for sku in skus))
+    expired = _expired(tx, tenant_id, location, skus)
+    return {sku: max(0, units(balances[location, sku]) - expired[sku]) for sku in skus}
 
 
 def _expired(tx: Connection, tenant_id: str, location: str, skus: list[str]) -> dict[str, int]:
