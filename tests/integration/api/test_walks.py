@@ -55,7 +55,9 @@ def test_nobody_reads_past_what_belongs_to_others(world: World) -> None:
             connection.execute(statement.encode())
         read = {
             "last ordered": pages(
-                connection, LAST_ORDERED, {**here, "site_id": "east-1", "sku": "tea", "proposal_id": uuid4()}
+                connection,
+                LAST_ORDERED,
+                {**here, "site_id": "east-1", "sku": "tea", "proposal_id": uuid4(), "cycle": 2},
             ),
             "shipments": pages(connection, SHIPMENTS, {**here, "orgs": ["east"], "order_id": None, "after": None}),
             "moves": pages(connection, MOVES_OF_PART, {**here, **moves, "sites": ["east-1"]}),
