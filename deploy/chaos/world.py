@@ -15,9 +15,9 @@ import psycopg
 from contracts.errors import UserError
 from contracts.topics import GatewayAddress
 from deploy.demo import market
-from deploy.demo.scene import Demo, edge_name
+from deploy.demo.scene import Demo
 from deploy.local.deadline import wait_until
-from deploy.local.figures import Counts, is_healthy, read_counts, scrape
+from deploy.local.figures import Counts, is_healthy, read_counts
 from deploy.local.outboxes import Written, written
 from deploy.local.ports import LOOPBACK
 from deploy.local.stack import Stack
@@ -110,18 +110,9 @@ class World:
         """Kill -9 a process; the next wait starts it again."""
         self.stack.supervisor.kill(name)
 
-    def a_gateway(self) -> str:
-        """Name of the process of any gateway that can be struck."""
-        return edge_name(self.rng.choice(market.STORES))
-
     def is_serving(self, name: str) -> bool:
         """Whether one of our processes answers its /healthz."""
         return is_healthy(self.stack.metrics[name])
-
-    def metric(self, process: str, name: str) -> float | None:
-        """A figure of a process, None while it does not answer."""
-        sample = scrape(self.stack.metrics[process])
-        return None if sample is None else sample.get(name, 0.0)
 
     def rss_mib(self, process: str) -> float:
         """Memory of a process now; 0 while it does not run."""
